@@ -26,7 +26,8 @@ function entryFor({ name, version, dev }) {
 	const words = name.split(/[/-]/)
 	const os = words.find((word) => systems.includes(word))
 	const cpu = words.find((word) => processors.includes(word))
-	if (os === undefined || cpu === undefined) throw new Error(`${name}: its name does not say for which platform it is; install it once by hand`)
+	if (os === undefined || cpu === undefined)
+		throw new Error(`${name}: its name does not say for which platform it is; install it once by hand`)
 	const libc = words.includes('musl') ? ['musl'] : words.includes('gnu') ? ['glibc'] : undefined
 	return { version, cpu: [cpu], ...(dev && { dev }), ...(libc && { libc }), optional: true, os: [os] }
 }
