@@ -1,0 +1,134 @@
+/** Does the repository keep its shape? Tiers, direction of imports, sizes and names. */
+import { basename, posix } from 'node:path'
+import { expect, test } from 'vitest'
+import { type Module, readModule, readModules, repositoryFiles } from './modules.ts'
+
+// An import may point to a lower tier, or to a file of its own folder and tier. `drivers/` is outside: see the test on drivers.
+const tiers: readonly { readonly what: string; readonly paths: readonly string[] }[] = [
+	{
+		what: 'vocabulary',
+		paths: ['src/clock.ts', 'src/fault.ts', 'src/errors.ts', 'src/report.ts', 'src/options.ts', 'src/driver.ts'],
+	},
+	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },
+	{ what: 'shared state', paths: ['src/outage/'] },
+	{ what: 'one call of the user', paths: ['src/call.ts', 'src/run.ts', 'src/stats.ts'] },
+	{ what: 'units of work', paths: ['src/transaction/'] },
+	{ what: 'the public surface', paths: ['src/index.ts'] },
+]
+
+const bannedNames = /^(utils?|helpers?|common|manager|misc|base|shared|stuff)$/i
+const longestFile = 300
+
+const timersAndChance = [
+	...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
+	...['performance', 'Date', 'Math.random', 'process.hrtime', 'AbortSignal.timeout'],
+]
+const timerModules = ['node:timers', 'timers', 'node:timers/promises', 'timers/promises', 'node:perf_hooks', 'perf_hooks']
+
+const core = readModules('src')
+const wrappers = readModules('drivers')
+const ours = [...core, ...wrappers]
+
+const tierOf = (path: string) =>
+	tiers.findIndex(({ paths }) => paths.some((place) => path === place || (place.endsWith('/') && path.startsWith(place))))
+const isRelative = (specifier: string) => /^(src|drivers|test|bench|examples|scripts)\//.test(specifier)
+
+function wrongImports({ path, imports }: Module): string[] {
+	return imports.flatMap((target) => {
+		if (target.startsWith('node:')) return []
+		if (!isRelative(target)) return [`${path} imports the package ${target}`]
+		if (!target.endsWith('.ts')) return [`${path} imports ${target} without its extension`]
+		if (!target.startsWith('src/')) return [`${path} imports ${target}, which is outside src`]
+		const sameFolder = posix.dirname(path) === posix.dirname(target) && tierOf(path) === tierOf(target)
+		return tierOf(target) < tierOf(path) || sameFolder ? [] : [`${path} (tier ${tierOf(path)}) imports ${target} (tier ${tierOf(target)})`]
+	})
+}
+
+function wrongDriverImports({ path, imports }: Module): string[] {
+	const folder = path.split('/').slice(0, 2).join('/')
+	const product = basename(folder)
+	return imports
+		.filter((target) => !target.startsWith('node:') && target !== product)
+		.filter((target) => target !== 'src/index.ts' && target !== 'src/driver.ts' && !target.startsWith(`${folder}/`))
+		.map((target) => `${path} imports ${target}`)
+}
+
+function wrongTouches({ path, touches, imports }: Module): string[] {
+	if (path === 'src/clock.ts') return []
+	return [...timersAndChance.filter((name) => touches.has(name)), ...timerModules.filter((name) => imports.includes(name))].map(
+		(name) => `${path} uses ${name}`,
+	)
+}
+
+function findCycle(modules: readonly Module[]): string[] | undefined {
+	const importsOf = new Map(modules.map(({ path, imports }) => [path, imports]))
+	const done = new Set<string>()
+	const follow = (path: string, way: readonly string[]): string[] | undefined => {
+		if (way.includes(path)) return [...way.slice(way.indexOf(path)), path]
+		if (done.has(path)) return undefined
+		for (const target of importsOf.get(path) ?? []) {
+			const cycle = follow(target, [...way, path])
+			if (cycle) return cycle
+		}
+		done.add(path)
+		return undefined
+	}
+	for (const { path } of modules) {
+		const cycle = follow(path, [])
+		if (cycle) return cycle
+	}
+	return undefined
+}
+
+test('every file of the core has a tier', () => {
+	expect(core.map(({ path }) => path).filter((path) => tierOf(path) < 0)).toEqual([])
+})
+
+test('imports in the core point to a lower tier, and to no package', () => {
+	expect(core.flatMap(wrongImports)).toEqual([])
+})
+
+test('a driver imports src/index.ts, src/driver.ts, its own folder and its own package, nothing else', () => {
+	expect(wrappers.flatMap(wrongDriverImports)).toEqual([])
+})
+
+test('no import leads back to where it came from', () => {
+	expect(findCycle(ours)).toBeUndefined()
+})
+
+test('only src/clock.ts touches timers, time and chance', () => {
+	expect(ours.flatMap(wrongTouches)).toEqual([])
+})
+
+test(`no file of src or drivers is longer than ${longestFile} lines`, () => {
+	const tooLong = ours.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 })).filter(({ lines }) => lines > longestFile)
+	expect(tooLong).toEqual([])
+})
+
+test('the first line of every file of src and drivers says which question the file answers', () => {
+	expect(ours.filter(({ text }) => !/^\/\*\* \S/.test(text)).map(({ path }) => path)).toEqual([])
+})
+
+test('no file or folder has a name that says nothing', () => {
+	const names = repositoryFiles().flatMap((path) => path.split('/').map((part) => ({ path, part: part.split('.')[0] ?? '' })))
+	expect(names.filter(({ part }) => bannedNames.test(part)).map(({ path }) => path)).toEqual([])
+})
+
+test('these checks see what they forbid', () => {
+	const sample = (path: string, text: string) => readModule(path, text)
+	expect(wrongImports(sample('src/retry/x.ts', "import type { A } from '../outage/gate.ts'"))).toHaveLength(1)
+	expect(wrongImports(sample('src/retry/x.ts', "export * from '../classify/table.ts'"))).toHaveLength(1)
+	expect(wrongImports(sample('src/outage/x.ts', "import pg from 'pg'\ntype B = import('../index.ts').B"))).toHaveLength(2)
+	expect(wrongImports(sample('src/outage/x.ts', "const pg = require('pg')\nawait import('../../drivers/pg/index.ts')"))).toHaveLength(2)
+	expect(
+		wrongDriverImports(sample('drivers/pg/x.ts', "import '../knex/index.ts'\nimport '../../src/retry/stop.ts'\nimport 'knex'")),
+	).toHaveLength(3)
+	expect(wrongDriverImports(sample('drivers/pg/x.ts', "import pg from 'pg'\nimport '../../src/index.ts'\nimport './y.ts'"))).toEqual([])
+	const touching = 'setTimeout(f, 1); Date.now(); globalThis.performance.now(); Math.random(); AbortSignal.timeout(1)'
+	expect(wrongTouches(sample('src/run.ts', touching))).toHaveLength(5)
+	expect(
+		wrongTouches(sample('src/run.ts', "// Date.now()\nconst a = { setTimeout: 'Math.random' }; clock.setTimeout(a); let b: Date")),
+	).toEqual([])
+	const ring = [sample('src/a.ts', "import './b.ts'"), sample('src/b.ts', "import './c.ts'"), sample('src/c.ts', "import './b.ts'")]
+	expect(findCycle(ring)).toEqual(['src/b.ts', 'src/c.ts', 'src/b.ts'])
+})
