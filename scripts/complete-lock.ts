@@ -9,9 +9,21 @@ import { fileURLToPath } from 'node:url'
 const systems = ['android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32']
 const processors = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'x64']
 
-/** Optional packages that the lock file asks for and does not describe: `{ name, version, dev }` each. */
-export function missingEntries(lock) {
-	const missing = []
+/** What this script reads of a package-lock.json. */
+export interface LockFile {
+	packages: Record<string, { optionalDependencies?: Record<string, string>; dev?: boolean }>
+}
+
+/** An optional package that the lock file asks for and does not describe. */
+export interface MissingEntry {
+	readonly name: string
+	readonly version: string
+	readonly dev: boolean
+}
+
+/** The entries that the lock file lacks. */
+export function missingEntries(lock: LockFile): MissingEntry[] {
+	const missing: MissingEntry[] = []
 	for (const [place, entry] of Object.entries(lock.packages)) {
 		for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
 			const nested = `${place}/node_modules/${name}`
@@ -22,7 +34,7 @@ export function missingEntries(lock) {
 }
 
 /** The entry for one platform's package, read off its name (`…-linux-x64-musl`). */
-function entryFor({ name, version, dev }) {
+function entryFor({ name, version, dev }: MissingEntry) {
 	const words = name.split(/[/-]/)
 	const os = words.find((word) => systems.includes(word))
 	const cpu = words.find((word) => processors.includes(word))
@@ -34,7 +46,7 @@ function entryFor({ name, version, dev }) {
 
 function main() {
 	const path = fileURLToPath(new URL('../package-lock.json', import.meta.url))
-	const lock = JSON.parse(readFileSync(path, 'utf8'))
+	const lock = JSON.parse(readFileSync(path, 'utf8')) as LockFile
 	const missing = missingEntries(lock)
 	for (const entry of missing) lock.packages[`node_modules/${entry.name}`] = entryFor(entry)
 	const sorted = Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en'))
