@@ -19,6 +19,10 @@ export interface Attempt {
 	readonly result: unknown
 	/** What classification says of the error. Set by the wrapped drivers, absent in plain `retry()`. */
 	readonly fault?: Fault | undefined
+	/** What is retried: the option `name`, else the function's name. */
+	readonly name?: string | undefined
+	/** The arguments of this call of a wrapped function. */
+	readonly args?: readonly unknown[] | undefined
 	/** Chance, from the clock: strategies use this and never `Math.random`. */
 	random(): number
 }

@@ -1,0 +1,126 @@
+/** What can be set for a retry, and what holds where nothing is set? Option types, defaults and their checks. */
+import { type Clock, systemClock } from '../clock.ts'
+import { type LastAttempt, RetryError } from '../errors.ts'
+import type { Attempt, Stop, Wait, When } from './attempt.ts'
+import { checkOptions, clockRule, deadlineRule, flagRule, functionRule, type Rule, signalRule, textRule } from './checks.ts'
+import { afterAttempts } from './stop.ts'
+import { randomExponential } from './wait.ts'
+import { error } from './when.ts'
+
+/** Called at a point of the loop with the record of the attempt. May be async: it is awaited. What it throws ends the retry. */
+export type Hook = (attempt: Attempt) => unknown
+/** What the loop throws when it gives up, unless `reraise` is set. */
+export type RetryErrorClass = new (lastAttempt: LastAttempt, message: string) => Error
+
+/** What can be set for `retry`, `retrying` and `wrap`. Every part is optional; `undefined` means the default. `E` is what `onError` returns. */
+export interface RetryOptions<E = never> {
+	/** When to give up. @default stop.afterAttempts(5) */
+	stop?: Stop | undefined
+	/** How long to wait between attempts. @default wait.randomExponential({ multiplierMs: 100, maxMs: 10_000 }) */
+	wait?: Wait | undefined
+	/** Whether an attempt that ended like this is tried again. @default when.error(), which is whatever was thrown */
+	when?: When | undefined
+	/** Runs before each attempt. */
+	before?: Hook | undefined
+	/** Runs after each attempt that `when` wants tried again, the last one included. */
+	after?: Hook | undefined
+	/** Runs before each wait; so never after the last attempt. Knows `upcomingWaitMs`. */
+	beforeSleep?: Hook | undefined
+	/** Runs when the loop gives up; what it returns becomes the result. */
+	onError?: ((attempt: Attempt) => E | PromiseLike<E>) | undefined
+	/** Throw the last native error instead of `RetryError` when the loop gives up. @default false */
+	reraise?: boolean | undefined
+	/** Its abort ends a wait at once and rejects with its reason; no further attempt starts. The function gets it in its context. */
+	signal?: AbortSignal | undefined
+	/** Milliseconds after the start. No wait is begun that cannot end before it: the loop gives up then and there. A running attempt is not cut. @default Infinity */
+	deadlineMs?: number | undefined
+	/** `false` calls the function once, with no policy at all. @default true */
+	enabled?: boolean | undefined
+	/** Stands in error texts and in `attempt.name`. @default the name of the function */
+	name?: string | undefined
+	/** Waits, in place of the clock's timer. It has to obey the signal by itself. */
+	sleep?: ((delayMs: number, signal?: AbortSignal) => PromiseLike<void>) | undefined
+	/** Time and chance. @default the process's own */
+	clock?: Clock | undefined
+	/** What is thrown when the loop gives up. @default RetryError */
+	retryErrorClass?: RetryErrorClass | undefined
+}
+
+/** The options with the defaults filled in. */
+export interface Policy<E = never> extends Omit<RetryOptions<E>, 'stop' | 'wait' | 'when'> {
+	readonly stop: Stop
+	readonly wait: Wait
+	readonly when: When
+	readonly reraise: boolean
+	readonly deadlineMs: number
+	readonly enabled: boolean
+	readonly clock: Clock
+	readonly retryErrorClass: RetryErrorClass
+}
+
+const rules: Record<keyof RetryOptions, Rule> = {
+	stop: functionRule,
+	wait: functionRule,
+	when: functionRule,
+	before: functionRule,
+	after: functionRule,
+	beforeSleep: functionRule,
+	onError: functionRule,
+	reraise: flagRule,
+	signal: signalRule,
+	deadlineMs: deadlineRule,
+	enabled: flagRule,
+	name: textRule,
+	sleep: functionRule,
+	clock: clockRule,
+	retryErrorClass: functionRule,
+}
+
+// What Tenacity, p-retry and async-retry call these.
+const foreignNames = {
+	retry: 'when',
+	before_sleep: 'beforeSleep',
+	retry_error_callback: 'onError',
+	retryErrorCallback: 'onError',
+	retry_error_cls: 'retryErrorClass',
+	retries: 'stop: stop.afterAttempts(retries + 1)',
+	attempts: 'stop: stop.afterAttempts(attempts)',
+	maxRetryTime: 'deadlineMs',
+	deadline: 'deadlineMs (milliseconds)',
+	onFailedAttempt: 'after',
+	onRetry: 'beforeSleep',
+	shouldRetry: 'when',
+	minTimeout: 'wait: wait.randomExponential({ multiplierMs })',
+	maxTimeout: 'wait: wait.randomExponential({ maxMs })',
+	factor: 'wait: wait.randomExponential({ expBase })',
+}
+
+const defaults = {
+	stop: afterAttempts(5),
+	wait: randomExponential({ multiplierMs: 100, maxMs: 10_000 }),
+	when: error(),
+	reraise: false,
+	deadlineMs: Infinity,
+	enabled: true,
+	clock: systemClock,
+	retryErrorClass: RetryError,
+}
+
+const defaultPolicy: Policy = Object.freeze({ ...defaults })
+
+/** Checks the options and fills in the defaults. `owner` is the function that was called. @throws TypeError, RangeError naming option, rule and value. */
+export function policyOf<E = never>(owner: string, options: RetryOptions<E> | undefined): Policy<E> {
+	if (options === undefined) return defaultPolicy as Policy<E>
+	checkOptions(owner, options, rules, foreignNames)
+	return Object.freeze({
+		...options,
+		stop: options.stop ?? defaults.stop,
+		wait: options.wait ?? defaults.wait,
+		when: options.when ?? defaults.when,
+		reraise: options.reraise ?? false,
+		deadlineMs: options.deadlineMs ?? Infinity,
+		enabled: options.enabled ?? true,
+		clock: options.clock ?? systemClock,
+		retryErrorClass: options.retryErrorClass ?? RetryError,
+	})
+}
