@@ -1,7 +1,8 @@
 /** How do rules join? `any`, `all` and sums, and the methods that write them as a sentence. */
+import { fn } from '../options.ts'
 import { askWait, askYesNo } from './ask.ts'
 import type { Attempt, Stop, Wait, When } from './attempt.ts'
-import { check, functionRule } from './checks.ts'
+import { check } from './checks.ts'
 
 /** A stop rule or a condition that can be joined with others. It is a plain function of the attempt all the same. */
 export interface Condition {
@@ -48,7 +49,7 @@ export function delay(rule: (attempt: Attempt) => number): Delay {
 export function checkRules(name: string, rules: readonly unknown[]): void {
 	if (rules.length === 0) throw new TypeError(`${name} must be given at least one rule, got none`)
 	rules.forEach((rule, index) => {
-		check(`${name}: rule ${index + 1}`, functionRule, rule)
+		check(`${name}: rule ${index + 1}`, fn, rule)
 	})
 }
 

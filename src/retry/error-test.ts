@@ -1,5 +1,6 @@
 /** Is this the error that was meant? Tests given as classes, as lists of classes or as predicates. */
-import { isThenable, show } from './checks.ts'
+import { show } from '../options.ts'
+import { isThenable } from './checks.ts'
 
 /** A class of thrown values, abstract ones included. */
 export type ErrorClass = abstract new (...args: never[]) => object

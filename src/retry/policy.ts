@@ -1,8 +1,9 @@
 /** What can be set for a retry, and what holds where nothing is set? Option types, defaults and their checks. */
 import { type Clock, systemClock } from '../clock.ts'
 import { type LastAttempt, RetryError } from '../errors.ts'
+import { abortSignal, bool, fn, type OptionRules, positiveMsOrInfinity, text } from '../options.ts'
 import type { Attempt, Stop, Wait, When } from './attempt.ts'
-import { checkOptions, clockRule, deadlineRule, flagRule, functionRule, type Rule, signalRule, textRule } from './checks.ts'
+import { checkPolicy, classRule, clockRule } from './checks.ts'
 import { afterAttempts } from './stop.ts'
 import { randomExponential } from './wait.ts'
 import { error } from './when.ts'
@@ -58,22 +59,22 @@ export interface Policy<E = never> extends Omit<RetryOptions<E>, 'stop' | 'wait'
 	readonly retryErrorClass: RetryErrorClass
 }
 
-const rules: Record<keyof RetryOptions, Rule> = {
-	stop: functionRule,
-	wait: functionRule,
-	when: functionRule,
-	before: functionRule,
-	after: functionRule,
-	beforeSleep: functionRule,
-	onError: functionRule,
-	reraise: flagRule,
-	signal: signalRule,
-	deadlineMs: deadlineRule,
-	enabled: flagRule,
-	name: textRule,
-	sleep: functionRule,
+const rules: OptionRules<RetryOptions> = {
+	stop: fn,
+	wait: fn,
+	when: fn,
+	before: fn,
+	after: fn,
+	beforeSleep: fn,
+	onError: fn,
+	reraise: bool,
+	signal: abortSignal,
+	deadlineMs: positiveMsOrInfinity,
+	enabled: bool,
+	name: text,
+	sleep: fn,
 	clock: clockRule,
-	retryErrorClass: functionRule,
+	retryErrorClass: classRule,
 }
 
 // What Tenacity, p-retry and async-retry call these.
@@ -111,7 +112,7 @@ const defaultPolicy: Policy = Object.freeze({ ...defaults })
 /** Checks the options and fills in the defaults. `owner` is the function that was called. @throws TypeError, RangeError naming option, rule and value. */
 export function policyOf<E = never>(owner: string, options: RetryOptions<E> | undefined): Policy<E> {
 	if (options === undefined) return defaultPolicy as Policy<E>
-	checkOptions(owner, options, rules, foreignNames)
+	checkPolicy(owner, options, rules, foreignNames)
 	return Object.freeze({
 		...options,
 		stop: options.stop ?? defaults.stop,

@@ -1,5 +1,6 @@
 /** How is one piece of work run again until it succeeds? `retry`, and the same with a policy of one's own. */
-import { check, functionRule } from './checks.ts'
+import { fn } from '../options.ts'
+import { check } from './checks.ts'
 import { type AttemptContext, Course } from './course.ts'
 import { run } from './loop.ts'
 import { policyOf, type RetryOptions } from './policy.ts'
@@ -15,7 +16,7 @@ export type Work<T> = (context: AttemptContext) => T | PromiseLike<T>
  * @example const rows = await retry(() => load(), { stop: stop.afterAttempts(3) })
  */
 export async function retry<T, E = never>(work: Work<T>, options?: RetryOptions<E>): Promise<T | E> {
-	check('retry: the work', functionRule, work)
+	check('retry: the work', fn, work)
 	const policy = policyOf('retry', options)
 	const course = new Course(policy, work.name)
 	if (!policy.enabled) return work(course.begin())

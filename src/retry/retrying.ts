@@ -1,6 +1,7 @@
 /** How is a block of code retried without putting it into one function? Async iteration, one turn an attempt. */
+import { fn } from '../options.ts'
 import type { Attempt } from './attempt.ts'
-import { check, functionRule } from './checks.ts'
+import { check } from './checks.ts'
 import { type AttemptContext, Course, noStatistics, type RetryStatistics } from './course.ts'
 import { decide, isWanted, pause, refuseAborted, runBefore } from './loop.ts'
 import { type Policy, policyOf, type RetryOptions } from './policy.ts'
@@ -9,6 +10,7 @@ import type { Work } from './retry.ts'
 /**
  * One turn of the loop. Call it once with the work. It answers with the result of the work when that is final; with `undefined` when the work is to be tried
  * again, and the loop then goes on; with the value of `onError` when the loop gave up and there is one. It throws what `retry` would throw.
+ * Where a wait turns out too long for the deadline only after the turn (a slow `beforeSleep`, a late timer), `onError` is called and its value is dropped.
  */
 export interface Turn<E = never> extends AttemptContext {
 	<T>(work: Work<T>): Promise<T | E | undefined>
@@ -72,7 +74,7 @@ class TurnState<E> {
 
 	private async attempt<T>(work: Work<T>, context: AttemptContext): Promise<T | E | undefined> {
 		try {
-			check('attempt: the work', functionRule, work)
+			check('attempt: the work', fn, work)
 			if (!this.policy.enabled) return await work(context)
 			return await this.judge(await this.outcomeOf(work, context))
 		} finally {

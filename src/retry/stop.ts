@@ -1,6 +1,7 @@
 /** When has a call tried long enough? Pure rules; they know nothing of why it failed. */
+import { abortSignal } from '../options.ts'
 import type { Attempt, Stop } from './attempt.ts'
-import { check, countRule, delayRule, signalRule } from './checks.ts'
+import { check, countRule, delayRule } from './checks.ts'
 import { allOf, anyOf, type Condition, condition } from './compose.ts'
 
 /**
@@ -36,7 +37,7 @@ export function beforeDelay(delayMs: number): Condition {
  * Tenacity: `stop_when_event_set`.
  */
 export function whenAborted(signal: AbortSignal): Condition {
-	check('stop.whenAborted: signal', signalRule, signal)
+	check('stop.whenAborted: signal', abortSignal, signal)
 	return condition(() => signal.aborted)
 }
 

@@ -1,8 +1,9 @@
 /** How long to wait before the next attempt. Pure rules in milliseconds; jitter comes after the cap, so a herd spreads at the cap too. */
 import { longestTimerMs } from '../clock.ts'
+import { fn, type OptionRules } from '../options.ts'
 import { askWait } from './ask.ts'
 import type { Attempt, Wait } from './attempt.ts'
-import { baseRule, check, checkOptions, delayRule, functionRule, type Rule, stepRule } from './checks.ts'
+import { baseRule, check, checkPolicy, delayRule, stepRule } from './checks.ts'
 import { checkRules, type Delay, delay, sumOf } from './compose.ts'
 
 // What Tenacity and its relatives call these, so that a policy carried over fails with the answer. Their unit is the second.
@@ -39,7 +40,7 @@ export interface RandomOptions {
 /** Evenly spread between `minMs` (0) and `maxMs` (1,000). Tenacity: `wait_random`. @throws RangeError when `maxMs` is less than `minMs`. */
 export function random(minMs?: number | RandomOptions, maxMs?: number): Delay {
 	const options = typeof minMs === 'object' ? minMs : { minMs, maxMs }
-	checkOptions('wait.random', options, { minMs: delayRule, maxMs: delayRule }, foreignNames)
+	checkPolicy('wait.random', options, { minMs: delayRule, maxMs: delayRule }, foreignNames)
 	const { minMs: lowMs = 0, maxMs: highMs = 1000 } = options
 	checkOrder(lowMs, highMs)
 	return delay((attempt) => between(lowMs, highMs, attempt))
@@ -57,7 +58,7 @@ export interface IncrementingOptions {
 
 /** `startMs + incrementMs × (attempt − 1)`, kept between 0 and `maxMs`. Tenacity: `wait_incrementing`. */
 export function incrementing(options: IncrementingOptions = {}): Delay {
-	checkOptions('wait.incrementing', options, { startMs: delayRule, incrementMs: stepRule, maxMs: delayRule }, foreignNames)
+	checkPolicy('wait.incrementing', options, { startMs: delayRule, incrementMs: stepRule, maxMs: delayRule }, foreignNames)
 	const { startMs = 0, incrementMs = 100, maxMs = longestTimerMs } = options
 	return delay((attempt) => Math.max(0, Math.min(startMs + incrementMs * (attempt.number - 1), maxMs)))
 }
@@ -74,34 +75,28 @@ export interface ExponentialOptions {
 	maxMs?: number | undefined
 }
 
-const exponentialRules: Record<string, Rule> = { multiplierMs: delayRule, expBase: baseRule, minMs: delayRule, maxMs: delayRule }
+const exponentialRules: OptionRules<ExponentialOptions> = { multiplierMs: delayRule, expBase: baseRule, minMs: delayRule, maxMs: delayRule }
 
-function checkExponential(
-	owner: string,
-	options: ExponentialOptions,
-	rules = exponentialRules,
-): Required<{ [K in keyof ExponentialOptions]: number }> {
-	checkOptions(owner, options, rules, foreignNames)
+/** The bounds of a growing wait, and what it is at an attempt before they hold. */
+function growth(options: ExponentialOptions): { minMs: number; maxMs: number; uncappedMs: (attempt: Attempt) => number } {
 	const { multiplierMs = 1000, expBase = 2, minMs = 0, maxMs = longestTimerMs } = options
 	checkOrder(minMs, maxMs)
-	return { multiplierMs, expBase, minMs, maxMs }
-}
-
-function exponentialMs(multiplierMs: number, expBase: number, number: number): number {
 	// 0 × Infinity is not a number, and 0 times anything else is 0.
-	return multiplierMs === 0 ? 0 : multiplierMs * expBase ** (number - 1)
+	return { minMs, maxMs, uncappedMs: (attempt) => (multiplierMs === 0 ? 0 : multiplierMs * expBase ** (attempt.number - 1)) }
 }
 
 /** `multiplierMs × expBase^(attempt − 1)`, kept between `minMs` and `maxMs`. No jitter: many callers that fail together come back together. Tenacity: `wait_exponential`. */
 export function exponential(options: ExponentialOptions = {}): Delay {
-	const { multiplierMs, expBase, minMs, maxMs } = checkExponential('wait.exponential', options)
-	return delay((attempt) => clamp(exponentialMs(multiplierMs, expBase, attempt.number), minMs, maxMs))
+	checkPolicy('wait.exponential', options, exponentialRules, foreignNames)
+	const { minMs, maxMs, uncappedMs } = growth(options)
+	return delay((attempt) => clamp(uncappedMs(attempt), minMs, maxMs))
 }
 
 /** Full jitter: evenly spread between `minMs` and what `wait.exponential` of the same options says. Tenacity: `wait_random_exponential`, `wait_full_jitter`. */
 export function randomExponential(options: ExponentialOptions = {}): Delay {
-	const { multiplierMs, expBase, minMs, maxMs } = checkExponential('wait.randomExponential', options)
-	return delay((attempt) => between(minMs, clamp(exponentialMs(multiplierMs, expBase, attempt.number), minMs, maxMs), attempt))
+	checkPolicy('wait.randomExponential', options, exponentialRules, foreignNames)
+	const { minMs, maxMs, uncappedMs } = growth(options)
+	return delay((attempt) => between(minMs, clamp(uncappedMs(attempt), minMs, maxMs), attempt))
 }
 
 /** How `wait.exponentialJitter` grows and spreads. */
@@ -116,13 +111,11 @@ export interface ExponentialJitterOptions extends ExponentialOptions {
  * caller at the cap waits equally long, and they return together.
  */
 export function exponentialJitter(options: ExponentialJitterOptions = {}): Delay {
-	const { multiplierMs, expBase, minMs, maxMs } = checkExponential('wait.exponentialJitter', options, {
-		...exponentialRules,
-		jitterMs: delayRule,
-	})
+	checkPolicy('wait.exponentialJitter', options, { ...exponentialRules, jitterMs: delayRule }, foreignNames)
+	const { minMs, maxMs, uncappedMs } = growth(options)
 	const spreadMs = Math.min(options.jitterMs ?? 1000, maxMs - minMs)
 	return delay((attempt) => {
-		const shortestMs = clamp(exponentialMs(multiplierMs, expBase, attempt.number), minMs, maxMs - spreadMs)
+		const shortestMs = clamp(uncappedMs(attempt), minMs, maxMs - spreadMs)
 		return between(shortestMs, Math.min(shortestMs + spreadMs, maxMs), attempt)
 	})
 }
@@ -143,7 +136,7 @@ export function combine(...rules: readonly Wait[]): Delay {
  * has no error to read: it waits 0, so combine it with another rule if `when` retries on results. Tenacity: `wait_exception`.
  */
 export function exception<E = unknown>(read: (error: E) => number): Delay {
-	check('wait.exception: read', functionRule, read)
+	check('wait.exception: read', fn, read)
 	return delay((attempt) => (attempt.failed ? askWait(() => read(attempt.error as E), attempt, 'wait.exception') : 0))
 }
 

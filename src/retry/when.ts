@@ -1,6 +1,7 @@
 /** Whether an attempt that ended like this is to be tried again. Pure rules over its error or its result. */
+import { fn, show } from '../options.ts'
 import type { Attempt, When } from './attempt.ts'
-import { check, functionRule, show } from './checks.ts'
+import { check } from './checks.ts'
 import { allOf, anyOf, type Condition, condition } from './compose.ts'
 import { type ErrorTest, errorTest, predicate } from './error-test.ts'
 
@@ -91,14 +92,14 @@ function messageTest(name: string, text: unknown): (error: unknown) => boolean {
 
 /** Tries again when the attempt returned something that `test` says yes to. Tenacity: `retry_if_result`. */
 export function result<R = unknown>(test: (result: R) => boolean): Condition {
-	check('when.result: test', functionRule, test)
+	check('when.result: test', fn, test)
 	const matches = predicate('when.result', test as (result: unknown) => boolean)
 	return condition((attempt) => !attempt.failed && matches(attempt.result))
 }
 
 /** Tries again when the attempt returned something that `test` says no to. Tenacity: `retry_if_not_result`. */
 export function notResult<R = unknown>(test: (result: R) => boolean): Condition {
-	check('when.notResult: test', functionRule, test)
+	check('when.notResult: test', fn, test)
 	const matches = predicate('when.notResult', test as (result: unknown) => boolean)
 	return condition((attempt) => !attempt.failed && !matches(attempt.result))
 }

@@ -1,5 +1,6 @@
 /** How does a function become one that retries? It keeps `this`, arguments, name, length and type. */
-import { check, functionRule } from './checks.ts'
+import { fn as functionRule } from '../options.ts'
+import { check } from './checks.ts'
 import { Course, noStatistics, type RetryStatistics } from './course.ts'
 import { run } from './loop.ts'
 import { type Policy, policyOf, type RetryOptions } from './policy.ts'
@@ -28,7 +29,7 @@ export type Wrapped<F extends Wrappable, E = never> = Call<F, E> & {
  * A function that calls `fn` as `retry` does, with the arguments and the `this` it was called with. Hooks find the arguments in `attempt.args`.
  * @throws TypeError, RangeError for bad options, at once; when called, as `retry` does.
  */
-export function wrap<F extends Wrappable, E = never>(fn: F, options: RetryOptions<E> = {}): Wrapped<F, E> {
+export function wrap<F extends Wrappable, E = never>(fn: F, options?: RetryOptions<E>): Wrapped<F, E> {
 	check('wrap: fn', functionRule, fn)
 	const policy = policyOf('wrap', options)
 	let latest: Course | undefined
