@@ -17,6 +17,6 @@ export function askYesNo(rule: Stop | When, attempt: Attempt, name: string): boo
 /** Asks a wait rule. The answer is a finite number of milliseconds, 0 or more; anything else throws. */
 export function askWait(rule: Wait, attempt: Attempt, name: string): number {
 	const answer: unknown = rule(attempt)
-	check(`the answer of ${name}`, delayRule, answer)
+	check(`the answer of ${name}`, delayRule, answer, attempt.error)
 	return answer as number
 }

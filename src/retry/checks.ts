@@ -33,11 +33,11 @@ export const classRule: OptionRule = {
 	accepts: (value) => typeof value === 'function' && typeof value.prototype === 'object',
 }
 
-/** Throws unless `value` holds to the rule. */
-export function check(name: string, { rule, accepts, range }: OptionRule, value: unknown): void {
+/** Throws unless `value` holds to the rule. `cause` is the error that was being dealt with, which must not be lost. */
+export function check(name: string, { rule, accepts, range }: OptionRule, value: unknown, cause?: unknown): void {
 	if (accepts(value)) return
 	const Kind = range === true && typeof value === 'number' ? RangeError : TypeError
-	throw new Kind(`${name} must be ${rule}, got ${show(value)}`)
+	throw new Kind(`${name} must be ${rule}, got ${show(value)}`, cause === undefined ? undefined : { cause })
 }
 
 /** `checkOptions`, with an answer for names that other libraries use: `foreign` says what each is called here. */
