@@ -1,40 +1,63 @@
 /** What is left over after a test: backends on the server, handles in this process, errors that nobody caught? */
+import { watchTimers } from './live-timers.ts'
 import type { PostgresServer } from './postgres.ts'
 import { until } from './until.ts'
 
-/** How long leftovers may take to go away: sockets and backends close a moment after their owner let them go. */
-const patienceMs = 5_000
+/** How long leftovers may take to go away by default: sockets and backends close a moment after their owner let them go. */
+const patientMs = 5_000
 
 /**
  * Resolves when the server has no client backend left but the one that asks; with `applicationName`, none of that name.
  * Throws an Error that lists those that stayed.
  */
-export async function assertNoBackends(server: Pick<PostgresServer, 'query'>, applicationName?: string): Promise<void> {
+export async function assertNoBackends(
+	server: Pick<PostgresServer, 'query'>,
+	applicationName?: string,
+	patienceMs = patientMs,
+): Promise<void> {
 	const named = applicationName === undefined ? '' : `and application_name = '${applicationName.replaceAll("'", "''")}'`
 	const sql = `select pid, application_name, datname, state, left(query, 80) as query from pg_stat_activity
 		where backend_type = 'client backend' and pid <> pg_backend_pid() and application_name <> 'holdfast-admin' ${named}`
-	await nothingLeft('backends', async () => (await server.query(sql)).map((row) => JSON.stringify(row)))
+	await nothingLeft('backends', patienceMs, async () => (await server.query(sql)).map((row) => JSON.stringify(row)))
 }
 
-/** Remembers what keeps this process alive now. `assertNone()` resolves when nothing more does, or throws an Error that lists the rest. */
-export function handleMark(): { assertNone(): Promise<void> } {
+/** What this process holds since the mark. */
+export interface HandleMark {
+	/** Resolves when nothing is held that was not held at the mark; throws an Error that lists it after `patienceMs` (default 5,000). */
+	assertNone(patienceMs?: number): Promise<void>
+	/** Stops watching timers. */
+	stop(): void
+}
+
+/** Remembers which sockets, servers and child processes this process holds, and watches the timers that are set from now on. */
+export function handleMark(): HandleMark {
 	const before = process.getActiveResourcesInfo()
+	const timers = watchTimers()
 	return {
-		assertNone: () =>
-			nothingLeft('active handles', async () => {
-				const left = [...process.getActiveResourcesInfo()]
+		assertNone: (patienceMs = patientMs) =>
+			nothingLeft('handles', patienceMs, async () => {
+				const left = process.getActiveResourcesInfo().filter((name) => !passing.has(name))
 				for (const name of before) {
 					const at = left.indexOf(name)
 					if (at !== -1) left.splice(at, 1)
 				}
-				// The polling itself: its timer is gone while it looks, but file and process work of others may be under way.
-				return left.filter((name) => !passing.has(name))
+				return [...left, ...timers.live()]
 			}),
+		stop: () => timers.stop(),
 	}
 }
 
-/** Work that ends by itself and is nobody's leftover. */
-const passing = new Set(['FSReqCallback', 'FSReqPromise', 'CloseReq', 'Immediate', 'SimpleShutdownWrap', 'WriteWrap', 'ShutdownWrap'])
+/** Timers are watched one by one, for a test runner has some of its own that come and go; the others end by themselves and are nobody's leftover. */
+const passing = new Set([
+	'Timeout',
+	'Immediate',
+	'FSReqCallback',
+	'FSReqPromise',
+	'CloseReq',
+	'SimpleShutdownWrap',
+	'WriteWrap',
+	'ShutdownWrap',
+])
 
 /** What went wrong in the process since the mark without anybody being told. */
 export interface AccidentMark {
@@ -72,7 +95,7 @@ export function accidentMark(): AccidentMark {
 	}
 }
 
-async function nothingLeft(what: string, list: () => Promise<string[]>): Promise<void> {
+async function nothingLeft(what: string, patienceMs: number, list: () => Promise<string[]>): Promise<void> {
 	let left: string[] = []
 	try {
 		await until(

@@ -108,7 +108,9 @@ export function postgresConversation(): Conversation {
 				messages.push({ type: 'EncryptionResponse', bytes: ofServer.subarray(0, 1) })
 				encrypted = ofServer[0] === 'S'.charCodeAt(0) || ofServer[0] === 'G'.charCodeAt(0)
 				ofServer = ofServer.subarray(1)
-				if (encrypted) return messages
+				if (!encrypted) continue
+				if (ofServer.length > 0) messages.push({ type: 'raw', bytes: ofServer })
+				return messages
 			}
 			for (;;) {
 				const size = frameSize(ofServer, 1)

@@ -143,16 +143,18 @@ function serverOf(backend: PostgresBackend): PostgresServer {
 
 	async function start(): Promise<void> {
 		await backend.start()
-		await until(
+		const end = await until(
 			async () => {
 				const failure = backend.failure()
 				if (failure === undefined) return query('select 1')
 				// A backend that outlived its postmaster holds the old shared memory for a moment.
-				if (/pre-existing shared memory block|lock file .* already exists/.test(failure)) await backend.start()
+				if (!/pre-existing shared memory block|lock file .* already exists/.test(failure)) return failure
+				await backend.start()
 				return Promise.reject(new Error(failure))
 			},
 			{ what: `PostgreSQL ${backend.major} to answer`, timeoutMs: startWithinMs, everyMs: 10 },
 		)
+		if (typeof end === 'string') throw new Error(end)
 	}
 
 	const restart = async (mode: StopMode | 'kill' = 'fast') => {

@@ -42,7 +42,7 @@ export function openLink({ client, target, conversation, orders, onReady, onGone
 			else if (!socket.destroyed) socket.resetAndDestroy()
 			socket.resume()
 		}
-		for (const lane of lanes) lane.lost = true
+		for (const lane of lanes) lane.stop()
 	}
 
 	return {
@@ -51,6 +51,7 @@ export function openLink({ client, target, conversation, orders, onReady, onGone
 			if (lanes.some((lane) => lane.lostEnd)) cut('reset')
 		},
 		async destroy() {
+			for (const lane of lanes) lane.stop()
 			client.destroy()
 			server.destroy()
 			await gone
@@ -69,6 +70,7 @@ class Lane {
 	#unsent: Buffer[] = []
 	#bytesLeft = Number.POSITIVE_INFINITY
 	#cutAtLimit: Cut = 'reset'
+	readonly #stopped = new AbortController()
 
 	constructor(
 		readonly direction: Direction,
@@ -103,6 +105,12 @@ class Lane {
 		return this.lost
 	}
 
+	/** The link was cut: what is still on its way is lost now. */
+	stop(): void {
+		this.lost = true
+		this.#stopped.abort()
+	}
+
 	#take(message: Message | 'end'): void {
 		this.#queue.push({ message, dueAt: performance.now() + this.orders.delayMs[this.direction] })
 		if (!this.#draining) void this.#drain()
@@ -115,10 +123,12 @@ class Lane {
 			const waitMs = item.dueAt - performance.now()
 			if (waitMs > 0) {
 				this.#send()
-				await sleep(waitMs, undefined, { ref: false })
+				// Stopped or due, it goes on; what was stopped is lost below.
+				await sleep(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => {})
 			}
 			if (item.message === 'end') this.#end()
-			else if (!this.#loses()) {
+			else if (this.#loses()) this.orders.lostBytes[this.direction] += item.message.bytes.length
+			else {
 				const rule = this.orders.hit(this.direction === 'toServer' ? 'client' : 'server', item.message)
 				if (rule) await this.#obey(rule, item.message)
 				else this.#forward(item.message)

@@ -34,12 +34,14 @@ export interface Intercept {
 	remove(): void
 }
 
-/** What passed through the proxy; messages that were lost are not in it. */
+/** What passed through the proxy, without what was lost. */
 export interface Seen {
 	/** Statements that the server was told to run: the SQL text and how often. */
 	readonly statements: ReadonlyMap<string, number>
 	/** Command tags that reached the client, and how often. */
 	readonly tags: ReadonlyMap<string, number>
+	/** Bytes that vanished in a black hole or behind one. */
+	readonly lostBytes: Readonly<Record<Direction, number>>
 	/** How many statements the server was told to run whose text begins with `prefix` (case and leading blanks do not matter). */
 	statementsLike(prefix: string): number
 }
@@ -55,6 +57,7 @@ export class Orders {
 	readonly #rules = new Set<{ rule: InterceptRule; hits: number }>()
 	readonly statements = new Map<string, number>()
 	readonly tags = new Map<string, number>()
+	readonly lostBytes = { toServer: 0, toClient: 0 }
 
 	add(rule: InterceptRule): Intercept {
 		const entry = { rule, hits: 0 }
@@ -77,11 +80,19 @@ export class Orders {
 		return undefined
 	}
 
+	forgetCounts(): void {
+		this.statements.clear()
+		this.tags.clear()
+		this.lostBytes.toServer = 0
+		this.lostBytes.toClient = 0
+	}
+
 	get seen(): Seen {
-		const { statements, tags } = this
+		const { statements, tags, lostBytes } = this
 		return {
 			statements,
 			tags,
+			lostBytes,
 			statementsLike(prefix) {
 				const wanted = prefix.toLowerCase()
 				let count = 0

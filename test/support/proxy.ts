@@ -100,8 +100,7 @@ class TcpProxy implements FaultProxy {
 		this.attempts = 0
 		this.attemptTimes = []
 		this.maxInFlightAttempts = this.inFlightAttempts
-		this.#orders.statements.clear()
-		this.#orders.tags.clear()
+		this.#orders.forgetCounts()
 	}
 
 	refuse(): void {
