@@ -1,6 +1,6 @@
 /** What do the generated parts of the documentation say? Tables drawn from the code, so that no fact is typed twice. */
 import { classificationRows } from '../src/classify/classify.ts'
-import { optionTable } from '../src/options.ts'
+import { optionRows } from './option-rows.ts'
 
 const cell = (value: unknown) =>
 	String(value ?? '')
@@ -13,32 +13,36 @@ function table(heads: readonly string[], rows: readonly (readonly string[])[]): 
 	return [line(heads), line(heads.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
+/** A table of the options that these interfaces declare together. */
+function optionsOf(...interfaces: readonly (readonly [file: string, name: string])[]): string {
+	const rows = interfaces.flatMap(([file, name]) => optionRows(file, name))
+	const heads = ['option', 'type', 'default', 'what it does']
+	return table(
+		heads,
+		rows.map((row) => [code(row.name), code(row.type), cell(row.default), cell(row.description)]),
+	)
+}
+
+function classification(): string {
+	const heads = ['error', 'kind', 'scope', 'outcome', 'retried', 'why', 'source']
+	const rows = classificationRows().map((row) => {
+		const key = row.code ?? (row.prefix === undefined ? row.message : `${row.prefix}…`)
+		const only = [row.says && `says ${code(row.says)}`, row.routine && `from ${code(row.routine)}`, row.phase && `while ${row.phase}`]
+		const error = [[key, ...(row.also ?? [])].map(code).join(', '), ...only.filter(Boolean)].join(', ')
+		const verdict = [code(row.kind), row.scope, row.outcome, row.retryable ? 'yes' : 'no']
+		return [error, ...verdict, cell(row.reason), cell(row.source)]
+	})
+	return table(heads, rows)
+}
+
 /** What stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->`, by name. */
 export const generatedSections: Readonly<Record<string, () => string>> = {
-	options: () =>
-		table(
-			['option', 'type', 'default', 'must be', 'what it does'],
-			optionTable.map((row) => [
-				code(row.name),
-				code(row.type),
-				cell(row.default),
-				cell(row.rule),
-				`${cell(row.description)}${row.unit ? ` (${cell(row.unit)})` : ''}`,
-			]),
-		),
-	classification: () =>
-		table(
-			['error', 'kind', 'scope', 'outcome', 'retried', 'why', 'source'],
-			classificationRows().map((row) => [
-				code(row.code ?? (row.prefix === undefined ? row.message : `${row.prefix}…`)),
-				code(row.kind),
-				cell(row.scope),
-				cell(row.outcome),
-				row.retryable ? 'yes' : 'no',
-				cell(row.reason),
-				cell(row.source),
-			]),
-		),
+	options: () => optionsOf(['src/pool.ts', 'PoolOptions']),
+	'transaction-options': () => optionsOf(['src/contract.ts', 'TransactionModes'], ['src/transaction/runner.ts', 'TransactionOptions']),
+	'scheduler-options': () => optionsOf(['src/outage/scheduler.ts', 'SchedulerOptions']),
+	'retry-options': () => optionsOf(['src/retry/policy.ts', 'RetryOptions']),
+	'classify-options': () => optionsOf(['src/classify/classify.ts', 'ClassifyOptions']),
+	classification,
 }
 
 /** The text with every generated section brought up to date. Throws on a marker that is unknown or has no end. */

@@ -7,13 +7,13 @@ import { type Module, readModule, readModules, repositoryFiles } from './modules
 const tiers: readonly { readonly what: string; readonly paths: readonly string[] }[] = [
 	{
 		what: 'vocabulary',
-		paths: ['src/clock.ts', 'src/fault.ts', 'src/errors.ts', 'src/report.ts', 'src/options.ts', 'src/driver.ts'],
+		paths: ['src/clock.ts', 'src/fault.ts', 'src/errors.ts', 'src/report.ts', 'src/options.ts', 'src/contract.ts'],
 	},
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },
 	{ what: 'shared state', paths: ['src/outage/'] },
-	{ what: 'one call of the user', paths: ['src/call.ts', 'src/run.ts', 'src/stats.ts'] },
+	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/stats.ts'] },
 	{ what: 'units of work', paths: ['src/transaction/'] },
-	{ what: 'the public surface', paths: ['src/index.ts'] },
+	{ what: 'the two doors: for users and for drivers', paths: ['src/index.ts', 'src/driver.ts'] },
 ]
 
 const bannedNames = /^(utils?|helpers?|common|manager|misc|base|shared|stuff)$/i
