@@ -1,0 +1,137 @@
+/** How are transactions run over pg? The statements, and the handle that the user's function gets. */
+import {
+	controlStatements,
+	HoldfastError,
+	mayControlTransaction,
+	type PoolCore,
+	type TransactionDriver,
+	type TransactionModes,
+	TransactionScope,
+	type TransactionStatus,
+} from '../../src/driver.ts'
+import { cut, execute, isBusy, whenQuiet, willBecomeQuiet } from './client.ts'
+import { settle } from './query.ts'
+import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
+
+export class PgTransactionDriver implements TransactionDriver<PgClient> {
+	readonly #core: PoolCore<PgClient>
+
+	constructor(core: PoolCore<PgClient>) {
+		this.#core = core
+	}
+
+	beginText({ isolation, readOnly, deferrable }: TransactionModes): string {
+		const modes = [
+			isolation && `ISOLATION LEVEL ${isolation.toUpperCase()}`,
+			readOnly === undefined ? '' : readOnly ? 'READ ONLY' : 'READ WRITE',
+			deferrable === undefined ? '' : deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE',
+		]
+		return ['BEGIN', ...modes].filter(Boolean).join(' ')
+	}
+
+	async execute(client: PgClient, text: string): Promise<void> {
+		await execute(client, text)
+	}
+
+	async commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
+		const { command } = (await execute(client, 'COMMIT')) as PgResult
+		// The manual, "COMMIT": in a failed transaction it rolls back, and says so in its command tag only.
+		return command === 'ROLLBACK' ? 'rolled_back' : 'committed'
+	}
+
+	status(client: PgClient): TransactionStatus | Promise<TransactionStatus> {
+		if (!isBusy(client)) return statusOf(client)
+		// A cursor that is still open would keep COMMIT waiting for ever.
+		if (!willBecomeQuiet(client)) {
+			cut(client, new HoldfastError('HOLDFAST_TRANSACTION_CONTROL', 'A cursor or stream was still open when its transaction ended.'))
+			return 'dead'
+		}
+		return new Promise((resolve) => whenQuiet(client, () => resolve(statusOf(client))))
+	}
+
+	cut(client: PgClient, error: Error): void {
+		cut(client, error)
+	}
+
+	release(client: PgClient, error?: unknown): void {
+		const broken = error !== undefined || !client._queryable
+		settle(this.#core, client, error ?? new Error('The connection was lost'), broken)
+	}
+}
+
+function statusOf(client: PgClient): TransactionStatus {
+	if (!client._queryable || client._ending) return 'dead'
+	const status = client.getTransactionStatus?.()
+	if (status === undefined || status === null) return 'unknown'
+	return status === 'I' ? 'none' : status === 'T' ? 'open' : 'failed'
+}
+
+/** The handle of a transaction: `query` in every form of pg's client, savepoints by `transaction`, and `onCommit`. */
+export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
+	/**
+	 * Runs a statement in the transaction, in any form that pg's `client.query` takes. A statement is never rerun by itself.
+	 * Rejects with the driver's error; with a HoldfastError for BEGIN, COMMIT or ROLLBACK, and after the transaction's end.
+	 */
+	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown {
+		const done = typeof values === 'function' ? (values as QueryCallback) : callback
+		try {
+			this.assertUsable()
+			refuseControl(config)
+		} catch (error) {
+			if (done === undefined) return Promise.reject(error)
+			process.nextTick(done, error)
+			return undefined
+		}
+		const { connection } = this.state
+		if (typeof (config as Submittable | null)?.submit === 'function') {
+			watch(config as Submittable, (error) => this.ended(error))
+			return connection.query(config, values, callback)
+		}
+		const given = typeof values === 'function' ? undefined : values
+		if (done !== undefined) {
+			return connection.query(config, given, (error, result) => {
+				this.ended(error)
+				done(error, result)
+			})
+		}
+		return new Promise((resolve, reject) => {
+			connection.query(config, given, (error, result) => {
+				this.ended(error)
+				if (error === null || error === undefined) resolve(result)
+				else reject(error)
+			})
+		}).catch(rewriteStack)
+	}
+
+	protected override nested(): PgTransaction {
+		return new PgTransaction(this.state)
+	}
+}
+
+/** Points the stack at the caller instead of the socket, as pg itself does; the object stays the same. */
+export function rewriteStack(error: unknown): never {
+	if (error instanceof Error && Object.isExtensible(error)) Error.captureStackTrace(error, rewriteStack)
+	throw error
+}
+
+/** Hears of a submittable's failure without taking it away from its owner. */
+function watch(query: Submittable, failed: (error: unknown) => void): void {
+	const { handleError } = query
+	query.handleError = (error, connection) => {
+		failed(error)
+		return handleError.call(query, error, connection)
+	}
+}
+
+const byHand = new Set(['begin', 'commit', 'rollback', 'prepare'])
+
+function refuseControl(config: unknown): void {
+	const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+	if (typeof text !== 'string' || !mayControlTransaction(text)) return
+	const control = controlStatements(text, 'postgres').find(({ verb }) => byHand.has(verb))
+	if (control === undefined) return
+	throw new HoldfastError(
+		'HOLDFAST_TRANSACTION_CONTROL',
+		`${control.verb.toUpperCase()} inside transaction(): return from the function to commit, throw to roll back. Nothing was sent.`,
+	)
+}

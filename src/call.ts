@@ -1,0 +1,166 @@
+/** What becomes of one call of the user: how many attempts, until when, and what does the caller get in the end? */
+import { type ClassifyOptions, classify } from './classify/classify.ts'
+import { mayRerun, type Repeatability } from './decide.ts'
+import { HoldfastError, InDoubtError } from './errors.ts'
+import type { Fault, Phase } from './fault.ts'
+import type { Ending } from './outage/ending.ts'
+import type { Endpoint } from './outage/endpoint.ts'
+import type { Scheduler } from './outage/scheduler.ts'
+import { attachReport } from './report.ts'
+import type { Attempt, Stop, Wait, When } from './retry/attempt.ts'
+import type { Counters } from './stats.ts'
+
+/** What `onRetry` is told before a wait. No SQL and no parameter is in it. */
+export interface RetryEvent {
+	/** The attempt that failed, from 1. */
+	readonly attempt: number
+	readonly fault: Fault
+	/** The driver's error. */
+	readonly error: unknown
+	/** The wait before the next attempt, in milliseconds; waiting at the gate comes on top. */
+	readonly waitMs: number
+	readonly label: string | undefined
+}
+
+/** What all calls of one wrapped pool share. */
+export interface Policy {
+	readonly scheduler: Scheduler
+	readonly endpoint: Endpoint
+	readonly counters: Counters
+	readonly deadlineMs: number
+	readonly stop: Stop
+	readonly wait: Wait
+	readonly when: When
+	readonly readsAreSafe: boolean
+	readonly classifyRows: ClassifyOptions['rows']
+	readonly onRetry: ((event: RetryEvent) => void) | undefined
+	readonly signal: AbortSignal | undefined
+	/** Over once the pool was ended: no further attempt starts, and no wait goes on. */
+	readonly ending: Ending
+}
+
+/** What one call asks for itself. */
+export interface CallOptions {
+	readonly deadlineMs?: number | undefined
+	readonly signal?: AbortSignal | undefined
+	readonly label?: string | undefined
+}
+
+const keptFaults = 20
+
+export class Call {
+	readonly deadlineAtMs: number
+	readonly signal: AbortSignal | undefined
+	attempts = 1
+	readonly #policy: Policy
+	readonly #label: string | undefined
+	readonly #startedAtMs: number
+	#waitedMs = 0
+	#waitingSinceMs: number | undefined
+	readonly #faults: Fault[] = []
+	#lastError: unknown
+
+	constructor(policy: Policy, options: CallOptions) {
+		this.#policy = policy
+		this.#startedAtMs = policy.scheduler.clock.now()
+		this.deadlineAtMs = this.#startedAtMs + (options.deadlineMs ?? policy.deadlineMs)
+		this.signal = joinSignals(options.signal, policy.signal)
+		this.#label = options.label
+	}
+
+	/** Where the failed attempt stands with the policy: returns once the next may start, or throws what the caller gets. */
+	async next(error: unknown, fault: Fault, phase: Phase, work: Repeatability): Promise<void> {
+		const { scheduler, counters, onRetry } = this.#policy
+		this.#faults.push(fault)
+		if (this.#faults.length > keptFaults) this.#faults.shift()
+		this.#lastError = error
+		const attempt = this.#record(error, fault)
+		const wanted = this.#policy.when(attempt)
+		if (mayRerun(fault, work) === 'in doubt') {
+			// The client's own time limit on a statement stays the driver's error; a lost COMMIT is never just an error.
+			if (!fault.retryable && phase !== 'commit') throw this.#report(error)
+			counters.inDoubt += 1
+			counters.unresolved += 1
+			throw this.#report(new InDoubtError({ cause: error, attempts: this.attempts, phase: phase === 'commit' ? 'commit' : 'statement' }))
+		}
+		if (!wanted) throw this.#report(error)
+		const waitMs = this.#policy.wait(attempt)
+		const upcoming = { ...attempt, upcomingWaitMs: waitMs }
+		if (this.#policy.ending.error !== undefined || this.#policy.stop(upcoming) || scheduler.clock.now() + waitMs >= this.deadlineAtMs)
+			throw this.#report(error)
+		this.signal?.throwIfAborted()
+		counters.retried(fault.kind)
+		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#label })
+		if (waitMs > 0) await this.#sleep(waitMs)
+		this.attempts += 1
+	}
+
+	/** The error of a wait for a connection: the caller's last native error, where it met one. */
+	waitFailed(error: unknown): unknown {
+		if (this.#lastError === undefined || !HoldfastError.is(error)) return this.#faults.length > 0 ? this.#report(error) : error
+		return this.#report(this.#lastError)
+	}
+
+	/** Marks the time between asking for a connection and getting it. */
+	waiting(): void {
+		this.#waitingSinceMs = this.#policy.scheduler.clock.now()
+	}
+
+	served(): void {
+		if (this.#waitingSinceMs !== undefined) this.#waitedMs += this.#policy.scheduler.clock.now() - this.#waitingSinceMs
+		this.#waitingSinceMs = undefined
+	}
+
+	/** The error that ends an attempt at its time limit. */
+	cutOff(): HoldfastError {
+		return new HoldfastError('HOLDFAST_ATTEMPT_TIMEOUT', 'The attempt was cut at attemptTimeoutMs, and its connection closed.')
+	}
+
+	classify(error: unknown, phase: Phase): Fault {
+		return classify(error, { phase, ...(this.#policy.classifyRows && { rows: this.#policy.classifyRows }) })
+	}
+
+	async #sleep(waitMs: number): Promise<void> {
+		const { scheduler, counters, ending } = this.#policy
+		counters.waits += 1
+		this.waiting()
+		try {
+			await scheduler.wait(waitMs, this.signal, ending)
+		} catch (ended) {
+			throw this.waitFailed(ended)
+		} finally {
+			this.served()
+		}
+	}
+
+	#record(error: unknown, fault: Fault): Attempt {
+		const { clock } = this.#policy.scheduler
+		return {
+			number: this.attempts,
+			elapsedMs: clock.now() - this.#startedAtMs,
+			idleForMs: this.#waitedMs,
+			upcomingWaitMs: 0,
+			failed: true,
+			error,
+			result: undefined,
+			fault,
+			random: () => clock.random(),
+		}
+	}
+
+	#report(error: unknown): unknown {
+		this.served()
+		attachReport(error, {
+			attempts: this.attempts,
+			elapsedMs: this.#policy.scheduler.clock.now() - this.#startedAtMs,
+			waitedMs: this.#waitedMs,
+			faults: [...this.#faults],
+		})
+		return error
+	}
+}
+
+function joinSignals(first: AbortSignal | undefined, second: AbortSignal | undefined): AbortSignal | undefined {
+	if (first === undefined || second === undefined) return first ?? second
+	return AbortSignal.any([first, second])
+}

@@ -1,0 +1,31 @@
+/** What may users call? The public surface of `holdfast`, every name spelled out. */
+export type { RetryEvent } from './call.ts'
+export { type ClassifyOptions, classify } from './classify/classify.ts'
+export type { ClassificationRow } from './classify/table.ts'
+export { type Clock, systemClock } from './clock.ts'
+export {
+	DeadlineError,
+	HoldfastError,
+	type HoldfastErrorCode,
+	InDoubtError,
+	type LastAttempt,
+	OverloadError,
+	RetryError,
+} from './errors.ts'
+export type { Fault, FaultKind, FaultScope, Outcome, Phase } from './fault.ts'
+export type { EndpointReport, EndpointState } from './outage/endpoint.ts'
+export { createScheduler, type Scheduler, type SchedulerOptions } from './outage/scheduler.ts'
+export type { PoolOptions } from './pool.ts'
+export { type RetryReport, retryReport } from './report.ts'
+export type { Attempt, Stop, Wait, When } from './retry/attempt.ts'
+export type { AttemptContext, RetryStatistics } from './retry/course.ts'
+export type { RetryOptions } from './retry/policy.ts'
+export { retry, retryWith } from './retry/retry.ts'
+export { retrying } from './retry/retrying.ts'
+export * as stop from './retry/stop.ts'
+export { TryAgain } from './retry/try-again.ts'
+export * as wait from './retry/wait.ts'
+export * as when from './retry/when.ts'
+export { wrap } from './retry/wrap.ts'
+export type { Stats } from './stats.ts'
+export type { TransactionOptions } from './transaction/runner.ts'

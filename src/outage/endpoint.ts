@@ -1,0 +1,221 @@
+/** May anybody open a connection to this server now? The state that all pools on one endpoint share. */
+import type { Clock } from '../clock.ts'
+import type { Fault } from '../fault.ts'
+import { firstWindow, type Probing, probeDelayMs, widerWindow } from './probing.ts'
+import type { WakeUp, WakeUps } from './wakeups.ts'
+
+/** `suspect`: not reached yet, or a connection was lost; the next connection attempt decides. */
+export type EndpointState = 'suspect' | 'up' | 'down' | 'recovering'
+
+/** Somebody (a pool) whose callers need a connection. */
+export interface Seeker {
+	/** How many connections the pool may have: the pace ends when all of all pools could be opened at once. */
+	readonly capacity: number
+	/** Opens one connection under the permit and returns true, or returns false when nobody needs one any more. */
+	open(permit: Permit): boolean
+}
+
+/** The right to make one connection attempt. Exactly one of its methods is called, once. */
+export interface Permit {
+	/** The server answered: with a session, or with an error that only concerns this caller (a wrong password). */
+	answered(): void
+	/** The attempt failed for a reason that hits everybody. */
+	failed(fault: Fault, error: unknown): void
+}
+
+/** What `stats()` tells of an endpoint. */
+export interface EndpointReport {
+	readonly address: string
+	readonly state: EndpointState
+	/** Outages seen: times it went down. */
+	readonly outages: number
+	/** Connection attempts made through the gate. */
+	readonly connectAttempts: number
+	/** The kind of the last fault that hit the endpoint; undefined while none did. */
+	readonly lastFault: Fault | undefined
+}
+
+// The kinds after which a connection that still looks alive belongs to a server that is going or gone. After the others
+// (a look-up that failed, a full server, a silent one) the old connections may well be healthy: they are asked, not replaced.
+const replacesConnections = new Set(['connection_refused', 'starting_up', 'shutting_down'])
+
+export class Endpoint {
+	readonly address: string
+	state: EndpointState = 'suspect'
+	/** Grows with every outage. A connection of an older generation is replaced, not handed out. */
+	generation = 0
+	/** Grows whenever a connection is lost. A connection that was last seen alive before that is asked before it is handed out. */
+	losses = 0
+	outages = 0
+	connectAttempts = 0
+	lastFault: Fault | undefined
+	lastError: unknown
+	readonly #clock: Clock
+	readonly #wakeUps: WakeUps
+	readonly #probing: Probing
+	readonly #members = new Set<Seeker>()
+	// First come, first served among pools; a Set keeps the order of insertion.
+	readonly #seekers = new Set<Seeker>()
+	#inFlight = 0
+	#window = firstWindow
+	#failures = 0
+	#nextProbeAtMs = 0
+	#probeWakeUp: WakeUp | undefined
+	#granting = false
+
+	constructor(address: string, clock: Clock, wakeUps: WakeUps, probing: Probing) {
+		this.address = address
+		this.#clock = clock
+		this.#wakeUps = wakeUps
+		this.#probing = probing
+	}
+
+	get probeTimeoutMs(): number {
+		return this.#probing.timeoutMs
+	}
+
+	/** No pool is on it and nothing is under way: it can be forgotten. */
+	get unused(): boolean {
+		return this.#members.size === 0 && this.#inFlight === 0
+	}
+
+	join(seeker: Seeker): void {
+		this.#members.add(seeker)
+	}
+
+	leave(seeker: Seeker): void {
+		this.#members.delete(seeker)
+		this.forgo(seeker)
+	}
+
+	/** The earliest moment at which a caller that waits now could be let through. */
+	earliestMs(): number {
+		return this.state === 'down' && this.#inFlight === 0 ? this.#nextProbeAtMs : this.#clock.now()
+	}
+
+	/** A pool needs a connection. It is told by `open`, perhaps before this returns, again and again until it says that it needs no more. */
+	seek(seeker: Seeker): void {
+		this.#seekers.add(seeker)
+		this.#grant()
+	}
+
+	/** The pool's callers have gone. */
+	forgo(seeker: Seeker): void {
+		this.#seekers.delete(seeker)
+		if (this.#seekers.size === 0) this.#stopProbing()
+	}
+
+	/** A connection of the given generation was lost. One killed backend is no outage: the next connection attempt decides. */
+	lost(generation: number): void {
+		if (generation !== this.generation) return
+		this.losses += 1
+		if (this.state === 'up' || this.state === 'recovering') {
+			this.state = 'suspect'
+			this.#window = firstWindow
+		}
+	}
+
+	/** A connection that was asked whether it lives has answered. */
+	confirmed(): void {
+		if (this.state === 'suspect') this.#setUp()
+		this.#grant()
+	}
+
+	report(): EndpointReport {
+		const { address, state, outages, connectAttempts, lastFault } = this
+		return { address, state, outages, connectAttempts, lastFault }
+	}
+
+	#grant(): void {
+		// `open` may fail at once and come back here: one loop at a time, or the order of callers is lost.
+		if (this.#granting) return
+		this.#granting = true
+		try {
+			while (this.#seekers.size > 0 && this.#mayConnect()) {
+				const seeker = this.#seekers.values().next().value as Seeker
+				this.#seekers.delete(seeker)
+				// Back of the line before it opens: with several pools each gets its turn.
+				this.#seekers.add(seeker)
+				this.#inFlight += 1
+				if (!seeker.open(this.#permit())) {
+					this.#inFlight -= 1
+					this.#seekers.delete(seeker)
+				} else {
+					this.connectAttempts += 1
+				}
+			}
+		} finally {
+			this.#granting = false
+		}
+		this.#probeLater()
+	}
+
+	#mayConnect(): boolean {
+		if (this.state === 'up') return true
+		if (this.state === 'down' && this.#clock.now() < this.#nextProbeAtMs) return false
+		return this.#inFlight < this.#window
+	}
+
+	#permit(): Permit {
+		let used = false
+		const grantedIn = this.outages
+		const settle = (then: () => void) => {
+			if (used) return
+			used = true
+			this.#inFlight -= 1
+			then()
+			this.#grant()
+		}
+		return {
+			answered: () => settle(() => this.#succeeded()),
+			failed: (fault, error) => settle(() => this.#failed(fault, error, grantedIn)),
+		}
+	}
+
+	#succeeded(): void {
+		if (this.state === 'up') return
+		this.#failures = 0
+		this.#stopProbing()
+		this.#window = widerWindow(this.#window)
+		this.state = 'recovering'
+		let capacity = 0
+		for (const member of this.#members) capacity += member.capacity
+		if (this.#seekers.size === 0 || this.#window >= capacity) this.#setUp()
+	}
+
+	#setUp(): void {
+		this.state = 'up'
+		this.#window = firstWindow
+		this.#failures = 0
+	}
+
+	#failed(fault: Fault, error: unknown, grantedIn: number): void {
+		this.lastFault = fault
+		this.lastError = error
+		// Attempts that were under way when the outage began tell nothing new, and must not lengthen the wait for the next probe.
+		if (this.state === 'down' && grantedIn !== this.outages) return
+		if (this.state !== 'down') {
+			this.state = 'down'
+			this.outages += 1
+			if (replacesConnections.has(fault.kind)) this.generation += 1
+			this.losses += 1
+		}
+		this.#window = firstWindow
+		this.#failures += 1
+		this.#nextProbeAtMs = this.#clock.now() + probeDelayMs(this.#failures, fault.kind, this.#probing, () => this.#clock.random())
+	}
+
+	// A probe is planned only while somebody waits, so that a forgotten outage keeps no process alive.
+	#probeLater(): void {
+		if (this.state !== 'down' || this.#inFlight > 0 || this.#seekers.size === 0 || this.#probeWakeUp !== undefined) return
+		this.#probeWakeUp = this.#wakeUps.at(this.#nextProbeAtMs, () => {
+			this.#probeWakeUp = undefined
+			this.#grant()
+		})
+	}
+
+	#stopProbing(): void {
+		this.#wakeUps.cancel(this.#probeWakeUp)
+		this.#probeWakeUp = undefined
+	}
+}

@@ -1,0 +1,172 @@
+/** What do all wrapped pools share, whatever the driver? Options, policy, the queue in front of the pool, and its end. */
+import { Call, type CallOptions, type Policy, type RetryEvent } from './call.ts'
+import { checkRows } from './classify/classify.ts'
+import type { ClassificationRow } from './classify/table.ts'
+import type { ConnectionSource } from './contract.ts'
+import { HoldfastError } from './errors.ts'
+import { abortSignal, bool, checkOptions, fn, type OptionRules, oneOf, positiveMs, positiveMsOrInfinity, wholeNumber } from './options.ts'
+import { Checkout, type Request } from './outage/checkout.ts'
+import { Ending } from './outage/ending.ts'
+import type { Endpoint } from './outage/endpoint.ts'
+import { processScheduler, Scheduler } from './outage/scheduler.ts'
+import type { Stop, Wait, When } from './retry/attempt.ts'
+import { paceOf } from './retry/pace.ts'
+import { Counters, type Stats } from './stats.ts'
+
+/** Options of every `holdfast(pool, options)`. */
+export interface PoolOptions {
+	/** The backoff scheduler. Default: one per process, shared by all pools. */
+	scheduler?: Scheduler | undefined
+	/** After this no further attempt starts and no wait goes on, in milliseconds; a query that is running is not cut. Default 30,000. */
+	deadlineMs?: number | undefined
+	/** Cuts one attempt after so many milliseconds; its connection is closed. Default: off. */
+	attemptTimeoutMs?: number | undefined
+	/** When to give up, besides the deadline. Default: never. */
+	stop?: Stop | undefined
+	/** How long to wait between attempts while the endpoint is up. Default: by kind of fault, with full jitter. */
+	wait?: Wait | undefined
+	/** Which faults may be retried. Work in doubt is never rerun, whatever this says. Default: those classified as retryable. */
+	when?: When | undefined
+	/** Callers that may wait while the endpoint is not up; one more gets an OverloadError at once. Default 10,000. */
+	maxWaiting?: number | undefined
+	/** What to do about a COMMIT whose answer was lost. `'off'`: an InDoubtError. */
+	commit?: 'off' | undefined
+	/** Whether a plain read (by its text) may be rerun when its answer was lost. A SELECT can call a function that writes. Default true. */
+	readsAreSafe?: boolean | undefined
+	/** Called before each rerun. An error that it throws ends the call. */
+	onRetry?: ((event: RetryEvent) => void) | undefined
+	/** Ends every wait of the pool's calls when it is aborted. */
+	signal?: AbortSignal | undefined
+	/** Rows that come before the built-in classification. */
+	classify?: readonly ClassificationRow[] | undefined
+	/** `false`: the pool behaves as the bare one does. Default true. */
+	enabled?: boolean | undefined
+}
+
+const scheduler = { rule: 'a scheduler made by createScheduler', accepts: (value: unknown) => value instanceof Scheduler }
+const rows = { rule: 'an array of classification rows', accepts: (value: unknown) => Array.isArray(value) }
+
+export const poolRules: OptionRules<PoolOptions> = {
+	scheduler,
+	deadlineMs: positiveMsOrInfinity,
+	attemptTimeoutMs: positiveMs,
+	stop: fn,
+	wait: fn,
+	when: fn,
+	maxWaiting: wholeNumber,
+	commit: oneOf('off'),
+	readsAreSafe: bool,
+	onRetry: fn,
+	signal: abortSignal,
+	classify: rows,
+	enabled: bool,
+}
+
+const defaultDeadlineMs = 30_000
+const defaultMaxWaiting = 10_000
+
+/** What the driver says of its pool. */
+export interface PoolFacts<C extends object> {
+	readonly source: ConnectionSource<C>
+	/** The server's address, the same for every pool and driver that talks to it. */
+	readonly address: string
+	/** The pool's own limit on waiting for a busy pool, and the error that it raises then. */
+	readonly busyTimeoutMs: number | undefined
+	busyTimeoutError(): Error
+}
+
+/** Checks options as given by a user. Throws TypeError or RangeError. */
+export function checkPoolOptions(options: unknown): asserts options is PoolOptions {
+	checkOptions<PoolOptions>('holdfast', options, poolRules)
+	const { classify } = options as PoolOptions
+	if (classify !== undefined) checkRows(classify)
+}
+
+/** One wrapped pool. */
+export class PoolCore<C extends object> {
+	readonly policy: Policy
+	readonly attemptTimeoutMs: number | undefined
+	readonly #checkout: Checkout<C>
+	readonly #endpoint: Endpoint
+	readonly #ending = new Ending()
+
+	constructor(facts: PoolFacts<C>, options: PoolOptions) {
+		const scheduler = options.scheduler ?? processScheduler()
+		this.#endpoint = scheduler.endpoint(facts.address)
+		this.attemptTimeoutMs = options.attemptTimeoutMs
+		this.policy = {
+			scheduler,
+			endpoint: this.#endpoint,
+			counters: new Counters(),
+			deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
+			stop: options.stop ?? (() => false),
+			wait: options.wait ?? paceOf,
+			when: options.when ?? ((attempt) => attempt.fault?.retryable === true),
+			readsAreSafe: options.readsAreSafe ?? true,
+			classifyRows: options.classify,
+			onRetry: options.onRetry,
+			signal: options.signal,
+			ending: this.#ending,
+		}
+		this.#checkout = new Checkout(facts.source, this.#endpoint, scheduler, this.#ending, {
+			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
+			busyTimeoutMs: facts.busyTimeoutMs,
+			busyTimeoutError: facts.busyTimeoutError,
+		})
+		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
+		this.#ending.onEnd(offScheduler)
+		if (scheduler.ending.error !== undefined) this.#ending.end(scheduler.ending.error)
+	}
+
+	/** Callers that wait for a connection. */
+	get waiting(): number {
+		return this.#checkout.waiting
+	}
+
+	call(options: CallOptions): Call {
+		return new Call(this.policy, options)
+	}
+
+	/** Asks for a connection; `done` may be called before this returns. */
+	borrow(request: Request<C>): void {
+		this.#checkout.acquire(request)
+	}
+
+	/** A connection for one attempt of the call. Rejects with what the caller gets. */
+	acquire(call: Call): Promise<C> {
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			this.#checkout.acquire({
+				deadlineAtMs: call.deadlineAtMs,
+				signal: call.signal,
+				done: (error, connection) => {
+					call.served()
+					if (connection === undefined) reject(call.waitFailed(error))
+					else resolve(connection)
+				},
+			})
+		})
+	}
+
+	/** A connection came back or went away. */
+	returned(): void {
+		this.#checkout.returned()
+	}
+
+	lost(connection: C): void {
+		this.#checkout.lost(connection)
+	}
+
+	stats(): Stats {
+		return this.policy.counters.report(this.waiting, this.#endpoint.report())
+	}
+
+	/** Ends every wait with a clear error; connection attempts under way are given up. */
+	end(): void {
+		const { state, lastError } = this.#endpoint
+		const cause = state === 'up' ? undefined : lastError
+		this.#ending.end(
+			new HoldfastError('HOLDFAST_CLOSED', 'The pool was ended while the call waited for a connection. Nothing was sent.', { cause }),
+		)
+	}
+}

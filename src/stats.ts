@@ -1,0 +1,54 @@
+/** What has happened on this pool so far? The counts behind `pool.holdfast.stats()`. */
+import type { FaultKind } from './fault.ts'
+import type { EndpointReport } from './outage/endpoint.ts'
+
+/** Counts since the pool was wrapped. */
+export interface Stats {
+	/** Statements and transactions that were started, reruns included. */
+	readonly attempts: number
+	/** Reruns, by the kind of fault that caused them. */
+	readonly retries: { readonly [K in FaultKind]?: number }
+	/** Waits between two attempts of a call. */
+	readonly waits: number
+	/** Callers that wait for a connection now. */
+	readonly waiting: number
+	/** Times the endpoint went down. */
+	readonly outages: number
+	/** Times the outcome of work was unknown and the work could not simply be run again. */
+	readonly inDoubt: number
+	/** What became of them. */
+	readonly resolved: { readonly applied: number; readonly notApplied: number; readonly unresolved: number }
+	/** Connections closed because they were stale, dirty or dead when they came back or were to be handed out. */
+	readonly discarded: number
+	readonly endpoint: EndpointReport
+}
+
+export class Counters {
+	attempts = 0
+	waits = 0
+	inDoubt = 0
+	applied = 0
+	notApplied = 0
+	unresolved = 0
+	discarded = 0
+	readonly #retries: { [K in FaultKind]?: number } = {}
+
+	retried(kind: FaultKind): void {
+		this.#retries[kind] = (this.#retries[kind] ?? 0) + 1
+	}
+
+	report(waiting: number, endpoint: EndpointReport): Stats {
+		const { attempts, waits, inDoubt, applied, notApplied, unresolved, discarded } = this
+		return {
+			attempts,
+			retries: { ...this.#retries },
+			waits,
+			waiting,
+			outages: endpoint.outages,
+			inDoubt,
+			resolved: { applied, notApplied, unresolved },
+			discarded,
+			endpoint,
+		}
+	}
+}

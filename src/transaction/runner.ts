@@ -1,0 +1,232 @@
+/** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Call, type CallOptions, type Policy } from '../call.ts'
+import type { TransactionDriver, TransactionModes } from '../contract.ts'
+import { HoldfastError } from '../errors.ts'
+import type { Fault, Phase } from '../fault.ts'
+import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
+import { type AttemptState, callAsync, type TransactionScope } from './scope.ts'
+
+/** Options of `pool.transaction`. */
+export interface TransactionOptions extends TransactionModes {
+	/** The caller's word that the whole function may be applied twice: then a commit in doubt is simply run again. Default false. */
+	idempotent?: boolean | undefined
+	/** A name for hooks and reports. */
+	label?: string | undefined
+	/** After this no further attempt starts and no wait goes on. Default: the pool's. */
+	deadlineMs?: number | undefined
+	/** Ends waits at once, and stops before the next attempt and before COMMIT. A running statement is not cut. */
+	signal?: AbortSignal | undefined
+}
+
+const isolations = ['read uncommitted', 'read committed', 'repeatable read', 'serializable'] as const
+
+const transactionRules: OptionRules<TransactionOptions> = {
+	isolation: oneOf(...isolations),
+	readOnly: bool,
+	deferrable: bool,
+	idempotent: bool,
+	label: text,
+	deadlineMs: positiveMsOrInfinity,
+	signal: abortSignal,
+}
+
+/** What the runner needs of a wrapped pool. */
+export interface TransactionHost<C extends object, T extends TransactionScope<C, T>> {
+	readonly policy: Policy
+	readonly driver: TransactionDriver<C>
+	readonly attemptTimeoutMs: number | undefined
+	acquire(call: Call): Promise<C>
+	/** Makes the handle for one attempt. */
+	scope(state: AttemptState<C>): T
+}
+
+interface Failure {
+	readonly error: unknown
+	readonly fault: Fault
+	readonly phase: Phase
+}
+
+interface Running {
+	readonly host: object
+	active: boolean
+	readonly outer: Running | undefined
+}
+
+const running = new AsyncLocalStorage<Running>()
+
+/** Runs `fn` in a transaction, as often as transient faults need it, and resolves with the value of the attempt that was committed. */
+export async function runTransaction<C extends object, T extends TransactionScope<C, T>, R>(
+	host: TransactionHost<C, T>,
+	fn: (tx: T) => Promise<R>,
+	options: TransactionOptions = {},
+): Promise<R> {
+	if (!fnRule.accepts(fn)) throw new TypeError(`transaction: fn must be an async function, got ${show(fn)}`)
+	checkOptions('transaction', options, transactionRules)
+	refuseNesting(host)
+	const call = new Call(host.policy, options as CallOptions)
+	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
+	for (;;) {
+		call.signal?.throwIfAborted()
+		const connection = await host.acquire(call)
+		host.policy.counters.attempts += 1
+		const outcome = await attempt(host, connection, fn, options, call)
+		if ('value' in outcome) {
+			await tellCommitted(outcome.callbacks)
+			return outcome.value
+		}
+		await call.next(outcome.error, outcome.fault, outcome.phase, work)
+	}
+}
+
+/** Throws when the caller is inside a transaction of the same pool: it would wait for a second connection while it holds the first. */
+function refuseNesting(host: object): void {
+	for (let context = running.getStore(); context !== undefined; context = context.outer) {
+		if (context.host !== host || !context.active) continue
+		throw new HoldfastError(
+			'HOLDFAST_TRANSACTION_CONTROL',
+			'transaction() was called on the pool inside a transaction of the same pool: use tx.transaction(fn) for a savepoint.',
+		)
+	}
+}
+
+async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
+	host: TransactionHost<C, T>,
+	connection: C,
+	fn: (tx: T) => Promise<R>,
+	options: TransactionOptions,
+	call: Call,
+): Promise<{ value: R; callbacks: ReadonlyArray<() => unknown> } | Failure> {
+	const { driver, policy } = host
+	const { clock, wakeUps } = policy.scheduler
+	const state: AttemptState<C> = { connection, driver, abortedBy: undefined, savepoints: 0 }
+	const limit =
+		host.attemptTimeoutMs === undefined
+			? undefined
+			: wakeUps.at(clock.now() + host.attemptTimeoutMs, () => driver.cut(connection, call.cutOff()))
+	const tx = host.scope(state)
+	const context: Running = { host, active: true, outer: running.getStore() }
+	try {
+		try {
+			await driver.execute(connection, driver.beginText(options))
+		} catch (error) {
+			// Nothing can have been applied yet, whatever became of the BEGIN.
+			return fail(host, connection, error, { ...call.classify(error, 'statement'), outcome: 'not_sent' }, 'statement')
+		}
+		let value: R
+		try {
+			value = await running.run(context, () => callAsync(fn, tx))
+			call.signal?.throwIfAborted()
+		} catch (error) {
+			tx.end('its function has failed')
+			return await rollBack(host, state, call, { error })
+		}
+		tx.end('its function has returned')
+		const status = await driver.status(connection)
+		if (status === 'failed' || status === 'dead') return await rollBack(host, state, call, undefined)
+		if (status === 'none') return endedByHand(host, connection, call)
+		let answer: 'committed' | 'rolled_back'
+		try {
+			answer = await driver.commit(connection)
+		} catch (error) {
+			return fail(host, connection, error, call.classify(error, 'commit'), 'commit')
+		}
+		if (answer === 'rolled_back') {
+			driver.release(connection)
+			return swallowed(state, call)
+		}
+		driver.release(connection)
+		return { value, callbacks: tx.callbacks }
+	} finally {
+		wakeUps.cancel(limit)
+		context.active = false
+	}
+}
+
+/** Ends an attempt whose connection may be broken; the pool keeps it only if the fault says that it is healthy. */
+function fail<C extends object, T extends TransactionScope<C, T>>(
+	host: TransactionHost<C, T>,
+	connection: C,
+	error: unknown,
+	fault: Fault,
+	phase: Phase,
+): Failure {
+	const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || fault.outcome === 'unknown'
+	host.driver.release(connection, broken ? error : undefined)
+	return { error, fault, phase }
+}
+
+/** The function failed, or the transaction had failed under it: undo, and say which error decides over a rerun. */
+async function rollBack<C extends object, T extends TransactionScope<C, T>>(
+	host: TransactionHost<C, T>,
+	state: AttemptState<C>,
+	call: Call,
+	thrown: { error: unknown } | undefined,
+): Promise<Failure> {
+	const { driver } = host
+	const { connection } = state
+	const status = await driver.status(connection)
+	let undone = true
+	if (status === 'dead') driver.release(connection, state.abortedBy ?? new Error('The connection was lost'))
+	else if (status === 'none') driver.release(connection)
+	else {
+		try {
+			await driver.execute(connection, 'ROLLBACK')
+			driver.release(connection)
+		} catch (error) {
+			undone = false
+			driver.release(connection, error)
+		}
+	}
+	if (thrown === undefined) return swallowed(state, call)
+	return judge(thrown.error, state, call, status === 'failed' || status === 'dead' || !undone)
+}
+
+/** Whether the error that the user's function threw is a reason to run it again. */
+function judge<C extends object>(thrown: unknown, state: AttemptState<C>, call: Call, broken: boolean): Failure {
+	const { abortedBy } = state
+	// COMMIT was never sent, so nothing of this attempt can have been applied.
+	const rolledBack = (error: unknown): Fault => ({ ...call.classify(error, 'statement'), outcome: 'rolled_back' })
+	if (broken && abortedBy !== undefined) {
+		// What the function threw may be its own wording, or the "current transaction is aborted" of a later statement.
+		const fault = rolledBack(abortedBy)
+		if (fault.retryable) return { error: sqlstate(thrown) === '25P02' ? abortedBy : thrown, fault, phase: 'statement' }
+		return { error: thrown, fault, phase: 'statement' }
+	}
+	const fault = rolledBack(thrown)
+	// Errors from elsewhere (another server's ECONNREFUSED, say) tell nothing of this database. A conflict is a request to run again.
+	if (fault.scope === 'transaction') return { error: thrown, fault, phase: 'statement' }
+	return { error: thrown, fault: { ...fault, kind: 'permanent', retryable: false }, phase: 'statement' }
+}
+
+/** The function returned although its transaction could not be committed any more. */
+function swallowed<C extends object>(state: AttemptState<C>, call: Call): Failure {
+	const error =
+		state.abortedBy ??
+		new HoldfastError('HOLDFAST_ROLLED_BACK', 'The server answered COMMIT by rolling back, and no statement of the transaction had failed.')
+	return { error, fault: { ...call.classify(error, 'statement'), outcome: 'rolled_back' }, phase: 'statement' }
+}
+
+function endedByHand<C extends object, T extends TransactionScope<C, T>>(host: TransactionHost<C, T>, connection: C, call: Call): Failure {
+	const error = new HoldfastError(
+		'HOLDFAST_TRANSACTION_CONTROL',
+		'The function ended its transaction itself. It is not run again: what it has committed by hand stays committed.',
+	)
+	return fail(host, connection, error, call.classify(error, 'statement'), 'statement')
+}
+
+async function tellCommitted(callbacks: ReadonlyArray<() => unknown>): Promise<void> {
+	for (const callback of callbacks) {
+		try {
+			await callback()
+		} catch (error) {
+			// The commit stands; a rejected transaction() would say the opposite.
+			const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+			process.emitWarning('An onCommit callback failed. Its transaction is committed.', { type: 'HoldfastWarning', detail })
+		}
+	}
+}
+
+function sqlstate(error: unknown): unknown {
+	return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+}

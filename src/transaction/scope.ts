@@ -1,0 +1,118 @@
+/** What may a transaction's function do with it? The handle that it receives: savepoints, commit callbacks, and its end. */
+import type { TransactionDriver } from '../contract.ts'
+import { HoldfastError } from '../errors.ts'
+import { show } from '../options.ts'
+
+/** What one attempt of a transaction, savepoints included, keeps together. */
+export interface AttemptState<C extends object> {
+	readonly connection: C
+	readonly driver: TransactionDriver<C>
+	/** The error after which the server takes no statement until a rollback; undefined while all is well. */
+	abortedBy: unknown
+	savepoints: number
+}
+
+/** The handle of a transaction or savepoint. Drivers add their `query`. */
+export abstract class TransactionScope<C extends object, Self> {
+	protected readonly state: AttemptState<C>
+	#ended: string | undefined
+	#child: boolean = false
+	readonly #callbacks: Array<() => unknown> = []
+
+	constructor(state: AttemptState<C>) {
+		this.state = state
+	}
+
+	/** Runs `callback` once, after the commit is certain; never for an attempt, or a savepoint, that was rolled back. */
+	onCommit(callback: () => unknown): void {
+		if (typeof callback !== 'function') throw new TypeError(`onCommit: callback must be a function, got ${show(callback)}`)
+		this.assertUsable()
+		this.#callbacks.push(callback)
+	}
+
+	/**
+	 * Runs `fn` in a savepoint: if it rejects, its work is rolled back and the error is thrown on; the transaction may go on.
+	 * A transient fault is not retried here but by the transaction, as a whole (attempts never multiply).
+	 */
+	async transaction<R>(fn: (tx: Self) => Promise<R>): Promise<R> {
+		if (typeof fn !== 'function') throw new TypeError(`transaction: fn must be an async function, got ${show(fn)}`)
+		this.assertUsable()
+		if (this.#child) {
+			throw new HoldfastError(
+				'HOLDFAST_TRANSACTION_CONTROL',
+				'A savepoint of this transaction is still open: savepoints take turns, await the first before the next.',
+			)
+		}
+		const { state } = this
+		state.savepoints += 1
+		const name = `holdfast_${state.savepoints}`
+		const { driver, connection } = state
+		this.#child = true
+		try {
+			await this.#execute(`SAVEPOINT ${name}`)
+			const inner = this.nested()
+			try {
+				const value = await callAsync(fn, inner as unknown as Self)
+				const status = await driver.status(connection)
+				if (status === 'failed' && state.abortedBy !== undefined) throw state.abortedBy
+				inner.end('its savepoint was released')
+				await this.#execute(`RELEASE SAVEPOINT ${name}`)
+				this.#callbacks.push(...inner.#callbacks)
+				return value
+			} catch (error) {
+				inner.end('its savepoint was rolled back')
+				const status = await driver.status(connection)
+				if (status !== 'dead') await this.#execute(`ROLLBACK TO SAVEPOINT ${name}`).catch(() => undefined)
+				throw error
+			}
+		} finally {
+			this.#child = false
+		}
+	}
+
+	/** @internal */
+	end(why: string): void {
+		this.#ended ??= why
+	}
+
+	/** @internal */
+	get callbacks(): ReadonlyArray<() => unknown> {
+		return this.#callbacks
+	}
+
+	/** The same handle for a savepoint. */
+	protected abstract nested(): TransactionScope<C, Self>
+
+	/** Throws if the transaction is over: a statement would run outside it, on a connection that belongs to somebody else. */
+	protected assertUsable(): void {
+		if (this.#ended === undefined) return
+		throw new HoldfastError('HOLDFAST_TRANSACTION_ENDED', `The transaction was used after its end: ${this.#ended}. Nothing was sent.`)
+	}
+
+	/** Records how a statement of this transaction ended. */
+	protected ended(error: unknown): void {
+		// Success after an error means that a rollback to a savepoint has healed the transaction.
+		this.state.abortedBy = error === null || error === undefined ? undefined : (this.state.abortedBy ?? error)
+	}
+
+	async #execute(text: string): Promise<void> {
+		try {
+			await this.state.driver.execute(this.state.connection, text)
+			this.ended(undefined)
+		} catch (error) {
+			this.ended(error)
+			throw error
+		}
+	}
+}
+
+/** Calls the user's function and refuses one that is not async: its statements would run on after the end of the transaction. */
+export async function callAsync<T, R>(fn: (tx: T) => Promise<R>, tx: T): Promise<R> {
+	const returned: unknown = fn(tx)
+	if (typeof (returned as PromiseLike<R> | undefined)?.then !== 'function') {
+		throw new TypeError(
+			`The function given to transaction must be async (return a promise), it returned ${show(returned)}. It was rolled back.`,
+		)
+	}
+	return (await returned) as R
+}
