@@ -42,7 +42,7 @@ test('every example in the documents and in examples/ passes the compiler', asyn
 })
 
 for (const { place, fileName } of examples.filter(({ runs }) => runs)) {
-	test(`the example ${place} runs against a real PostgreSQL, ends by itself and exits with 0`, async () => {
+	test(`the example ${place} runs to its end, with a real PostgreSQL at hand, and exits with 0`, async () => {
 		const env = await exampleEnvironment(server)
 		const ending = await runProgram(process.execPath, ['--import', 'tsx', join(folder, fileName)], {
 			cwd: root,
