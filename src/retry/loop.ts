@@ -71,7 +71,6 @@ export async function pause<E>(policy: Policy<E>, course: Course, next: Attempt)
 	if (policy.sleep !== undefined) await policy.sleep(next.upcomingWaitMs, policy.signal)
 	else await sleep(policy.clock, next.upcomingWaitMs, policy.signal)
 	course.idleForMs += next.upcomingWaitMs
-	refuseAborted(policy)
 	// Timers fire late, and after the deadline no further attempt starts.
 	if (course.sinceStartMs() >= policy.deadlineMs) return giveUp(policy, course, next, deadlineText(policy, next))
 	return undefined

@@ -113,10 +113,10 @@ export interface ExponentialJitterOptions extends ExponentialOptions {
 export function exponentialJitter(options: ExponentialJitterOptions = {}): Delay {
 	checkPolicy('wait.exponentialJitter', options, { ...exponentialRules, jitterMs: delayRule }, foreignNames)
 	const { minMs, maxMs, uncappedMs } = growth(options)
-	const spreadMs = Math.min(options.jitterMs ?? 1000, maxMs - minMs)
+	const { jitterMs = 1000 } = options
 	return delay((attempt) => {
-		const shortestMs = clamp(uncappedMs(attempt), minMs, maxMs - spreadMs)
-		return between(shortestMs, Math.min(shortestMs + spreadMs, maxMs), attempt)
+		const shortestMs = clamp(uncappedMs(attempt), minMs, maxMs - jitterMs)
+		return between(shortestMs, Math.min(shortestMs + jitterMs, maxMs), attempt)
 	})
 }
 
@@ -149,6 +149,5 @@ function clamp(valueMs: number, minMs: number, maxMs: number): number {
 }
 
 function between(minMs: number, maxMs: number, attempt: Attempt): number {
-	// The sum can round up past the bound.
-	return Math.min(minMs + attempt.random() * (maxMs - minMs), maxMs)
+	return minMs + attempt.random() * (maxMs - minMs)
 }

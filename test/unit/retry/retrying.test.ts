@@ -205,6 +205,19 @@ test('a turn without attempt, a second call in a turn and work that is no functi
 		}
 	}
 	await expect(twice()).rejects.toThrow('retrying: attempt(work) may be called once a turn')
+	const clock = fakeClock()
+	let finished = false
+	const impatient = async () => {
+		for await (const attempt of retrying()) {
+			void attempt(async () => {
+				await clock.advance(5)
+				finished = true
+			})
+			await attempt(() => 2).catch(() => {})
+		}
+	}
+	await impatient()
+	expect(finished).toBe(true)
 	const wrong = async () => {
 		for await (const attempt of retrying()) await attempt(Promise.resolve(1) as never)
 	}

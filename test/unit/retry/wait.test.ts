@@ -59,6 +59,7 @@ test('a power that overflows is the cap, and without a cap the longest timer', (
 	expect(wait.exponential()(overflowing)).toBe(longestTimerMs)
 	expect(wait.randomExponential({ maxMs: 700 })(overflowing)).toBe(350)
 	expect(wait.exponentialJitter({ maxMs: 700, jitterMs: 100 })(overflowing)).toBe(650)
+	expect(wait.exponential({ multiplierMs: 0 })(overflowing)).toBe(0)
 	expect(wait.incrementing({ incrementMs: Number.MAX_VALUE })(overflowing)).toBe(longestTimerMs)
 	expect(wait.incrementing({ incrementMs: -Number.MAX_VALUE })(overflowing)).toBe(0)
 })

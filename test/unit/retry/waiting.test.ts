@@ -79,6 +79,21 @@ test('an abort while the work runs: its success stands, its failure becomes the 
 	}
 })
 
+test('an abort during the last attempt is the reason too, and after an abort no wait of any kind is begun', async () => {
+	const slept: number[] = []
+	const ending = async (options: object) => {
+		const controller = new AbortController()
+		const sleep = async (delayMs: number) => void slept.push(delayMs)
+		const beforeSleep = () => controller.abort('no')
+		const outcome = await settled(retry(lost, { signal: controller.signal, sleep, beforeSleep, ...options }))
+		expect(outcome).toEqual({ status: 'rejected', reason: 'no' })
+	}
+	await ending({})
+	const controller = new AbortController()
+	await ending({ stop: stop.afterAttempts(1), signal: controller.signal, after: () => controller.abort('no') })
+	expect(slept).toEqual([])
+})
+
 test('stop.whenAborted gives up with the last error, not with the reason', async () => {
 	const controller = new AbortController()
 	const work = () => {
