@@ -47,7 +47,7 @@ export function checkPolicy<T extends object>(
 	rules: OptionRules<T>,
 	foreign: Readonly<Record<string, string>>,
 ): asserts options is T {
-	for (const name of Object.keys(options ?? {})) {
+	for (const name in options as object) {
 		if (Object.hasOwn(rules, name) || !Object.hasOwn(foreign, name)) continue
 		throw new TypeError(`${where}: unknown option ${name}: use ${foreign[name]}; known are ${Object.keys(rules).join(', ')}`)
 	}

@@ -90,8 +90,10 @@ async function giveUp<E>(policy: Policy<E>, course: Course, last: Attempt, why: 
 	const times = last.number === 1 ? '1 attempt' : `${last.number} attempts`
 	// The native message stays out: it may hold what must not be logged. It is in `cause`.
 	const what = last.failed ? 'its error is the cause' : 'its result was not accepted and is in lastAttempt.result'
+	const { number, failed, error, result } = last
+	// Without the arguments of the call: errors are printed, and arguments hold secrets.
 	throw new policy.retryErrorClass(
-		last,
+		{ number, failed, error, result },
 		`${who}gave up after ${times} in ${Math.round(course.sinceStartMs())} ms, since ${why}; of the last attempt ${what}`,
 	)
 }

@@ -4,6 +4,7 @@ import { check } from './checks.ts'
 import { type AttemptContext, Course } from './course.ts'
 import { run } from './loop.ts'
 import { policyOf, type RetryOptions } from './policy.ts'
+import { wrap } from './wrap.ts'
 
 /** Work for `retry`: gets the context of its attempt. */
 export type Work<T> = (context: AttemptContext) => T | PromiseLike<T>
@@ -40,3 +41,6 @@ export function retryWith<E = never>(options: RetryOptions<E>): BoundRetry<E> {
 		retryWith: <F = never>(overrides: RetryOptions<F>) => retryWith<E | F>({ ...options, ...overrides }),
 	})
 }
+
+/** `wrap`, for those who import nothing but `retry`. */
+retry.wrap = wrap

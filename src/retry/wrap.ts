@@ -31,7 +31,7 @@ export type Wrapped<F extends Wrappable, E = never> = Call<F, E> & {
  */
 export function wrap<F extends Wrappable, E = never>(fn: F, options?: RetryOptions<E>): Wrapped<F, E> {
 	check('wrap: fn', functionRule, fn)
-	const policy = policyOf('wrap', options)
+	const policy = Object.freeze(policyOf('wrap', options))
 	let latest: Course | undefined
 	async function wrapped(this: unknown, ...args: unknown[]): Promise<unknown> {
 		const work = () => Reflect.apply(fn, this, args) as unknown

@@ -1,4 +1,5 @@
 /** Does a wrapped function stay what it was, and retry? */
+import { inspect } from 'node:util'
 import { expect, expectTypeOf, test } from 'vitest'
 import type { Attempt } from '../../../src/retry/attempt.ts'
 import type { RetryStatistics } from '../../../src/retry/course.ts'
@@ -40,6 +41,7 @@ test('a function that is not async returns a promise, and what it throws is retr
 		{ wait: wait.none },
 	)
 	expect(await parse('7')).toBe(7)
+	expect(retry.wrap).toBe(wrap)
 })
 
 test('hooks find the arguments and the name in the record', async () => {
@@ -51,6 +53,12 @@ test('hooks find the arguments and the name in the record', async () => {
 	await expect(wrap(load, options)(7)).rejects.toThrow('load: gave up after 1 attempt')
 	await expect(wrap(load, { ...options, name: 'by id' })(8)).rejects.toThrow('by id: gave up')
 	expect(seen).toEqual(['load', [7], 'by id', [8]])
+})
+
+test('the arguments of the call are not in the error, which may be printed', async () => {
+	const login = wrap(async (_password: string) => Promise.reject(new Error('lost')), { stop: stop.afterAttempts(1) })
+	const error = await login('hunter2').catch((caught: unknown) => caught)
+	expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('hunter2')
 })
 
 test('the policy is readable, and retryWith replaces parts of it in a new function', async () => {
