@@ -38,6 +38,7 @@ export const nodeRows: readonly ClassificationRow[] = [
 	{ code: 'ECONNRESET', ...lost, reason: 'the other side reset the connection', source: errnos },
 	{
 		code: 'ECONNRESET',
+		also: ['HANDSHAKE_SSL_ERROR'], // what mysql2 makes of every error during the TLS handshake
 		says: 'before secure TLS connection was established',
 		...refused,
 		kind: 'connection_lost',
