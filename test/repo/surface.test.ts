@@ -1,5 +1,6 @@
 /** Which names does the package export? Exactly the ones in surface.txt; a change there is a change of the public surface. */
 import { join } from 'node:path'
+import { types } from 'node:util'
 import { expect, test } from 'vitest'
 import { readModule, root, textOf } from './modules.ts'
 
@@ -13,15 +14,25 @@ const entries = Object.entries(exports).flatMap(([subpath, target]) => {
 
 const listed = textOf('test/repo/surface.txt').split('\n').filter(Boolean)
 
+function listedFor(name: string): string[] {
+	const prefix = `${name}: `
+	const lines = listed.filter((line) => line.startsWith(prefix))
+	return lines.map((line) => line.slice(prefix.length)).sort()
+}
+
 for (const { name, source } of entries) {
 	test(`${name} exports the names listed in surface.txt, each spelled out`, () => {
-		const actual = [...readModule(source).exports].sort().map((exported) => `${name}: ${exported}`)
-		expect(actual).toEqual(listed.filter((line) => line.startsWith(`${name}: `)).sort())
+		const actual = [...readModule(source).exports].sort()
+		expect(actual).toEqual(listedFor(name).filter((line) => !line.includes('.')))
 	})
 
-	test(`every value that ${name} lists is there at run time`, async () => {
-		const values = listed.filter((line) => line.startsWith(`${name}: `) && !line.includes(': type ')).map((line) => line.split(': ')[1])
-		expect(Object.keys((await import(join(root, source))) as object).sort()).toEqual(values.sort())
+	test(`every value that ${name} lists is there at run time, the members of stop, wait and when included`, async () => {
+		const values = listedFor(name).filter((line) => !line.startsWith('type '))
+		const module = (await import(join(root, source))) as Record<string, object>
+		const members = Object.entries(module).flatMap(([key, value]) =>
+			types.isModuleNamespaceObject(value) ? [key, ...Object.keys(value).map((member) => `${key}.${member}`)] : [key],
+		)
+		expect(members.sort()).toEqual(values)
 	})
 }
 
