@@ -25,7 +25,8 @@ const mostErrors = 64
 interface Search {
 	readonly phase: Phase
 	readonly rows: readonly ClassificationRow[] | undefined
-	readonly seen: Set<unknown>
+	/** What was found already; undefined too while it is being looked at, so that a cycle ends. */
+	readonly seen: Map<unknown, Fault | undefined>
 }
 
 /**
@@ -35,22 +36,30 @@ interface Search {
  * its reason and source. What no row knows is `permanent`. Never throws, whatever it is given.
  */
 export function classify(error: unknown, options: ClassifyOptions = {}): Fault {
-	const search: Search = { phase: options.phase ?? 'statement', rows: options.rows, seen: new Set() }
+	const search: Search = { phase: options.phase ?? 'statement', rows: options.rows, seen: new Map() }
 	return find(error, search, 0) ?? unknownFault(signsOf(error), search.phase)
 }
 
 /** The fault of the first error in the chain that says something; undefined where none does. */
 function find(error: unknown, search: Search, depth: number): Fault | undefined {
-	if (typeof error !== 'object' && typeof error !== 'function') return undefined
-	if (error === null || depth > mostDepth || search.seen.size >= mostErrors || search.seen.has(error)) return undefined
-	search.seen.add(error)
+	if ((typeof error !== 'object' && typeof error !== 'function') || error === null) return undefined
+	if (search.seen.has(error)) return search.seen.get(error)
+	if (depth > mostDepth || search.seen.size >= mostErrors) return undefined
+	search.seen.set(error, undefined)
+	const fault = look(error, search, depth)
+	search.seen.set(error, fault)
+	return fault
+}
 
+function look(error: object, search: Search, depth: number): Fault | undefined {
 	const signs = signsOf(error)
 	const several = readList(error, 'errors', mostErrors)
 	// An AggregateError repeats the code of one of its errors and drops the rest, such as whether it was about connecting.
-	if (several.length > 0) return combine(several, search, depth) ?? own(signs, search, signs.message)
+	const combined = several.length > 0 ? combine(several, search, depth) : undefined
+	if (combined) return combined
 	const exact = own(signs, search, signs.message)
 	if (exact) return exact
+	// What a server states is the last word, whatever it was wrapped around later.
 	if (signs.from !== 'unknown') return unknownFault(signs, search.phase)
 	for (const inner of wrappedBy(error)) {
 		const fault = find(inner, search, depth + 1)

@@ -25,6 +25,8 @@ test('nothing that can be thrown makes classify throw', () => {
 	revokedList.revoke()
 	const cycle = error({})
 	Object.assign(cycle, { cause: cycle, errors: [cycle] })
+	const knot = error({})
+	for (const place of ['cause', 'driverError', 'original', 'parent', 'nativeError', 'meta', 'error']) Object.assign(knot, { [place]: knot })
 	const getter = Object.defineProperty(new Error('x'), 'code', {
 		get: () => {
 			throw new Error('no')

@@ -39,6 +39,16 @@ test('of several errors the one that does not pass counts, then the one in doubt
 	expect(classify(Object.assign(new AggregateError([new Error('a')]), { code: 'ECONNREFUSED' })).kind).toBe('connection_refused')
 })
 
+test('one error that is met twice counts as what it is', () => {
+	expect(verdict(classify(new AggregateError([native, native])))).toEqual(conflict)
+	expect(verdict(classify(new AggregateError([new Error('a', { cause: native }), new Error('b', { cause: native })])))).toEqual(conflict)
+})
+
+test('what a server states is the last word, whatever hangs on the error', () => {
+	expect(classify(error(pg('99999', { cause: error({ code: 'ECONNREFUSED' }) }))).retryable).toBe(false)
+	expect(classify(error(my(9_999, 'ER_NEW', { cause: error({ code: 'ECONNREFUSED' }) }))).retryable).toBe(false)
+})
+
 test('what knex writes before the text of an error does not hide it', () => {
 	expect(verdict(classify(error({ message: 'select "a" from "t" - Connection terminated unexpectedly' })))).toEqual(lost)
 	expect(verdict(classify(error({ name: 'MigrationLockError', message: 'connect ECONNREFUSED 127.0.0.1:5432' })))).toEqual(
