@@ -140,9 +140,13 @@ test('hanging connections stay in flight until they are cut, and the maximum is 
 	expect(proxy.maxInFlightAttempts).toBe(2)
 })
 
-test('a session that is ready is no attempt in flight any more', async () => {
-	await connected()
+test('a session that is ready is no attempt in flight any more, whatever becomes of it', async () => {
+	const client = await connected()
 	expect([proxy.openConnections, proxy.inFlightAttempts, proxy.maxInFlightAttempts]).toEqual([1, 0, 1])
+	await client.query('select 1')
+	await client.end()
+	await until(() => proxy.openConnections === 0, { what: 'the link to be closed' })
+	expect(proxy.inFlightAttempts).toBe(0)
 })
 
 test('a black hole towards the client: the server does the work, the client hears nothing until the link is reset', async () => {

@@ -1,6 +1,6 @@
 /** How does a new server get its data folder? `initdb` makes one template per version; everybody copies that. */
 import { execFile } from 'node:child_process'
-import { access, cp, mkdir, rename, rm } from 'node:fs/promises'
+import { cp, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { withFileLock } from './file-lock.ts'
@@ -21,16 +21,18 @@ async function templateOf(binaries: PostgresBinaries, user: RunAs | undefined): 
 	const folder = join(await cacheFor(user), 'templates')
 	const name = `${binaries.source}-${binaries.version}-${user?.name ?? process.getuid?.() ?? 'me'}`
 	const template = join(folder, name)
+	const owner = user?.uid ?? process.getuid?.() ?? 0
+	// A tree that was copied as a whole belongs to whoever copied it, and PostgreSQL would refuse it.
 	const ready = () =>
-		access(template).then(
-			() => true,
+		stat(template).then(
+			({ uid }) => uid === owner,
 			() => false,
 		)
 	if (await ready()) return template
 	await withFileLock(join(folder, `${name}.lock`), async () => {
 		if (await ready()) return
 		const draft = join(folder, `${name}.draft`)
-		await rm(draft, { recursive: true, force: true })
+		for (const old of [draft, template]) await rm(old, { recursive: true, force: true })
 		await mkdir(draft, { mode: 0o700 })
 		await giveTo(user, draft)
 		const args = ['-D', draft, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
