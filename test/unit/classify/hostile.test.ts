@@ -41,6 +41,7 @@ test('nothing that can be thrown makes classify throw', () => {
 		{ errors: revokedList.proxy },
 		{ cause: thrower },
 		cycle,
+		knot,
 		getter,
 		deep,
 		wide,
