@@ -48,6 +48,7 @@ const postgres: readonly Case[] = [
 	['CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC INSERT INTO t VALUES (1); COMMIT; END', [other]],
 	['CREATE TABLE t (begin int); COMMIT', [other, { verb: 'commit' }]],
 	["select E'\\'; commit; --'", [other]],
+	["select E'a'\n'b' -- c\n'd\\'; commit; --'", [other]],
 	['select 1 -- \rcommit', [other]],
 	['-- a\rcommit', [{ verb: 'commit' }]],
 	['/* /* */ commit; */ begin', [{ verb: 'begin' }]],
