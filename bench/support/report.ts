@@ -1,0 +1,74 @@
+/** What did a bench find, and did it keep its limits? Printed as it comes, and written to a dated file on request. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { load, machineFacts } from './machine.ts'
+import { type Cell, digits, table } from './table.ts'
+
+const resultsFolder = join(import.meta.dirname, '../results')
+
+interface Limit {
+	readonly what: string
+	readonly measured: number
+	readonly rule: string
+	readonly kept: boolean
+}
+
+export class Report {
+	readonly #name: string
+	readonly #lines: string[] = []
+	readonly #limits: Limit[] = []
+	readonly #loadAtStart = load()
+
+	constructor(name: string, question: string) {
+		this.#name = name
+		this.say(`# ${name}: ${question}`)
+		this.say('')
+		for (const fact of machineFacts()) this.say(`- ${fact}`)
+	}
+
+	/** One line of the report. */
+	say(line: string): void {
+		this.#lines.push(line)
+		console.log(line)
+	}
+
+	/** A line about how far it is; not part of the report. */
+	progress(line: string): void {
+		process.stderr.write(`  ${line}\n`)
+	}
+
+	table(heads: readonly string[], rows: readonly (readonly Cell[])[]): void {
+		this.say('')
+		for (const line of table(heads, rows).split('\n')) this.say(line)
+		this.say('')
+	}
+
+	/** A figure that must not be above the limit. */
+	atMost(what: string, measured: number, limit: number): void {
+		this.#limits.push({ what, measured, rule: limit === 0 ? '0' : `at most ${digits(limit)}`, kept: measured <= limit })
+	}
+
+	/** A figure that must not be below the limit. */
+	atLeast(what: string, measured: number, limit: number): void {
+		this.#limits.push({ what, measured, rule: `at least ${digits(limit)}`, kept: measured >= limit })
+	}
+
+	/** Prints the limits and returns whether all were kept. With `save`, writes everything to `bench/results/`. */
+	end(save: boolean): boolean {
+		const kept = this.#limits.every((limit) => limit.kept)
+		this.table(
+			['limit', 'measured', 'must be', 'kept'],
+			this.#limits.map(({ what, measured, rule, kept }) => [what, digits(measured), rule, kept]),
+		)
+		this.say(`Load of the machine (1 minute): ${this.#loadAtStart} at the start, ${load()} at the end.`)
+		if (save) {
+			const now = new Date().toISOString()
+			const file = join(resultsFolder, `${now.slice(0, 10)}-${this.#name}.md`)
+			const [title, ...rest] = this.#lines
+			const command = `- Taken ${now.slice(0, 16).replace('T', ' ')} UTC by \`npm run bench -- ${this.#name} --save\``
+			writeFileSync(file, `${[title, '', command, ...rest.slice(1)].join('\n').trimEnd()}\n`)
+			console.log(`Written to bench/results/${now.slice(0, 10)}-${this.#name}.md`)
+		}
+		return kept
+	}
+}
