@@ -127,8 +127,9 @@ export class Checkout<C extends object> implements Seeker {
 			if (connection === undefined) this.#openFailed(permit, error)
 			else {
 				this.#stamps.set(connection, { generation: this.#endpoint.generation, losses: this.#endpoint.losses })
-				permit.answered()
+				// Served before the gate hears of it: it would open a second connection for the same caller.
 				this.#serve(connection)
+				permit.opened()
 			}
 			this.#pump()
 		})
@@ -138,14 +139,13 @@ export class Checkout<C extends object> implements Seeker {
 
 	#openFailed(permit: Permit, error: unknown): void {
 		const fault = classify(error, { phase: 'connect' })
-		// An attempt that `close` gave up says nothing of the server.
-		if (this.#ending.error !== undefined) permit.answered()
+		if (this.#ending.error !== undefined) permit.abandoned()
 		else if (fault.retryable) permit.failed(fault, error)
 		else {
 			// A wrong password concerns the caller at the head; the others try for themselves.
 			const waiter = this.#head
 			if (waiter !== undefined) this.#remove(waiter)
-			permit.answered()
+			permit.refused()
 			waiter?.request.done(error, undefined)
 		}
 	}

@@ -17,8 +17,12 @@ export interface Seeker {
 
 /** The right to make one connection attempt. Exactly one of its methods is called, once. */
 export interface Permit {
-	/** The server answered: with a session, or with an error that only concerns this caller (a wrong password). */
-	answered(): void
+	/** There is a session. */
+	opened(): void
+	/** The server answered with an error that only concerns this caller, such as a wrong password. */
+	refused(): void
+	/** The attempt was given up; it says nothing of the server. */
+	abandoned(): void
 	/** The attempt failed for a reason that hits everybody. */
 	failed(fault: Fault, error: unknown): void
 }
@@ -117,7 +121,7 @@ export class Endpoint {
 
 	/** A connection that was asked whether it lives has answered. */
 	confirmed(): void {
-		if (this.state === 'suspect') this.#setUp()
+		if (this.state === 'suspect') this.state = 'up'
 		this.#grant()
 	}
 
@@ -147,11 +151,16 @@ export class Endpoint {
 		} finally {
 			this.#granting = false
 		}
+		if (this.#seekers.size === 0 && this.#inFlight === 0) {
+			this.#window = firstWindow
+			if (this.state === 'recovering') this.state = 'up'
+		}
 		this.#probeLater()
 	}
 
+	// The window holds in every state: an outage is noticed late by nature, and the burst of callers that meets it first
+	// would otherwise open as many connections at once as the pools have room for.
 	#mayConnect(): boolean {
-		if (this.state === 'up') return true
 		if (this.state === 'down' && this.#clock.now() < this.#nextProbeAtMs) return false
 		return this.#inFlight < this.#window
 	}
@@ -167,26 +176,22 @@ export class Endpoint {
 			this.#grant()
 		}
 		return {
-			answered: () => settle(() => this.#succeeded()),
+			opened: () => settle(() => this.#succeeded(widerWindow(this.#window))),
+			refused: () => settle(() => this.#succeeded(this.#window)),
+			abandoned: () => settle(() => {}),
 			failed: (fault, error) => settle(() => this.#failed(fault, error, grantedIn)),
 		}
 	}
 
-	#succeeded(): void {
-		if (this.state === 'up') return
+	#succeeded(window: number): void {
 		this.#failures = 0
 		this.#stopProbing()
-		this.#window = widerWindow(this.#window)
+		this.#window = window
+		if (this.state === 'up') return
 		this.state = 'recovering'
 		let capacity = 0
 		for (const member of this.#members) capacity += member.capacity
-		if (this.#seekers.size === 0 || this.#window >= capacity) this.#setUp()
-	}
-
-	#setUp(): void {
-		this.state = 'up'
-		this.#window = firstWindow
-		this.#failures = 0
+		if (window >= capacity) this.state = 'up'
 	}
 
 	#failed(fault: Fault, error: unknown, grantedIn: number): void {

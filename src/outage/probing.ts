@@ -28,6 +28,6 @@ export function probeDelayMs(failures: number, kind: FaultKind, probing: Probing
 	return capped * (0.75 + 0.25 * random())
 }
 
-/** Connection attempts allowed at a time while an endpoint is not up: one, and after each success twice as many as before. */
+/** Connection attempts allowed at a time: one, and after each success twice as many as before, until nobody needs one any more. */
 export const firstWindow = 1
 export const widerWindow = (window: number): number => window * 2

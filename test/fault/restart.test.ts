@@ -1,0 +1,132 @@
+/** The server dies under load and comes back: does anybody notice? */
+
+import type { HoldfastPool } from 'holdfast/pg'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
+import { type Stage, stage } from './stage.ts'
+
+let at: Stage
+beforeAll(async () => {
+	at = await stage()
+	await at.ask('CREATE TABLE kept (id int PRIMARY KEY, n int NOT NULL)')
+})
+afterAll(() => at.close())
+afterEach(() => at.leaveNothing())
+
+/** 50 workers that read and write until they are told to stop. Resolves with how many operations each kind had, and every error. */
+function load(pool: HoldfastPool) {
+	const state = { done: 0, errors: [] as unknown[], stopped: false }
+	const worker = async (id: number) => {
+		while (!state.stopped) {
+			try {
+				if (id % 2 === 0) await pool.query('SELECT count(*) FROM kept')
+				else {
+					await pool.query({
+						text: 'INSERT INTO kept VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET n = excluded.n',
+						values: [id],
+						idempotent: true,
+					})
+				}
+				state.done += 1
+			} catch (error) {
+				state.errors.push(error)
+			}
+		}
+	}
+	const workers = Array.from({ length: 50 }, (_, id) => worker(id))
+	return {
+		state,
+		/** Resolves once so many more operations are done. */
+		more: (count: number) => {
+			const goal = state.done + count
+			return until(() => state.done >= goal || state.errors.length > 0, { what: `${count} more operations`, timeoutMs: 30_000 })
+		},
+		stop: async () => {
+			state.stopped = true
+			await Promise.all(workers)
+			return state
+		},
+	}
+}
+
+test.each(['kill', 'fast', 'immediate'] as const)(
+	'50 workers with reads and idempotent writes meet no error over five restarts (%s)',
+	async (how) => {
+		const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 10 })
+		const running = load(pool)
+		for (let round = 1; round <= 5; round++) {
+			await running.more(200)
+			await at.server.restart(how)
+		}
+		await running.more(200)
+		const { errors } = await running.stop()
+		expect(errors).toEqual([])
+		expect(pool.totalCount).toBe(10)
+		expect(pool.idleCount).toBe(10)
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0, endpoint: { state: 'up' } })
+	},
+)
+
+test('the death of one backend (kill -9, which makes the server recover) reaches nobody', async () => {
+	const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 10 })
+	const running = load(pool)
+	await running.more(200)
+	const victim = (await at.ask<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name = 'under test' LIMIT 1"))[0]
+	await at.server.killBackend(victim?.pid as number)
+	await running.more(500)
+	expect((await running.stop()).errors).toEqual([])
+})
+
+test('terminated backends are no outage: their work is run again, and the others are not replaced', async () => {
+	const pool = at.wrap({}, { max: 4 })
+	const pids = async () =>
+		(await at.ask<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name = 'under test'")).map((row) => row.pid)
+	await Promise.all(Array.from({ length: 4 }, () => pool.query('SELECT pg_sleep(0.05)')))
+	const before = await pids()
+	const [victim] = before
+	const reads = Array.from({ length: 4 }, () => pool.query('SELECT pg_sleep(0.2), pg_backend_pid()'))
+	await until(
+		async () =>
+			(
+				await at.ask<{ n: number }>(
+					"SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.2)%' AND state = 'active' AND application_name = 'under test'",
+				)
+			)[0]?.n === 4,
+		{ what: 'four running reads' },
+	)
+	await at.ask(`SELECT pg_terminate_backend(${victim})`)
+	await Promise.all(reads)
+	await pool.query('SELECT 1')
+	expect(pool.holdfast.stats()).toMatchObject({ outages: 0, endpoint: { state: 'up' } })
+	const kept = before.filter((pid) => pid !== victim)
+	expect(await pids()).toEqual(expect.arrayContaining(kept))
+})
+
+test('idle and borrowed connections that die do not end the process, and are not handed out again', async () => {
+	const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 5 })
+	const borrowed = await pool.connect()
+	await Promise.all(Array.from({ length: 4 }, () => pool.query('SELECT pg_sleep(0.05)')))
+	const old = (await at.ask<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name = 'under test'")).map(
+		(row) => row.pid,
+	)
+	expect(old.length).toBe(5)
+	await at.server.restart('kill')
+	await expect(borrowed.query('SELECT 1')).rejects.toThrow()
+	borrowed.release()
+	const now = await Promise.all(Array.from({ length: 5 }, () => pool.query('SELECT pg_backend_pid() AS pid, pg_sleep(0.05)')))
+	for (const { rows } of now) expect(old).not.toContain(rows[0].pid)
+})
+
+test('a connection that survived an outage is replaced: its server is not the one that came back', async () => {
+	const pool = at.wrap({}, { max: 2 })
+	const before = (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+	// The link of the idle connection stays; only new ones are refused, as behind a proxy whose server is being replaced.
+	const held = await pool.connect()
+	at.proxy.refuse()
+	const parked = pool.query('SELECT pg_backend_pid() AS pid')
+	await until(() => pool.holdfast.stats().endpoint.state === 'down', { what: 'the outage to be noticed' })
+	held.release()
+	await at.proxy.accept()
+	expect((await parked).rows[0].pid).not.toBe(before)
+	expect(pool.holdfast.stats().discarded).toBe(1)
+})
