@@ -1,0 +1,120 @@
+/** What does the wrapper cost when nothing fails? */
+import { holdfast } from 'holdfast/pg'
+import pg from 'pg'
+import { startPostgres } from '../test/support/postgres.ts'
+import { type Call, compare } from './support/paired-runs.ts'
+import { installPeers, peer } from './support/peers.ts'
+import { cpuPerCall, takenPerCall } from './support/per-call.ts'
+import type { Report } from './support/report.ts'
+import { median, spread } from './support/statistics.ts'
+import { StubClient } from './support/stub-client.ts'
+import { digits } from './support/table.ts'
+
+const poolSize = 10
+const concurrencies = [8, 40]
+const pairs = 60
+const runMs = 150
+const leastRatio = 0.97
+const stubRuns = 31
+const stubCalls = 4_000
+
+export async function run(report: Report): Promise<void> {
+	await throughput(report)
+	await perCall(report)
+}
+
+async function throughput(report: Report): Promise<void> {
+	const server = await startPostgres()
+	const bare = new pg.Pool({ ...server.config(), max: poolSize })
+	const wrapped = holdfast(new pg.Pool({ ...server.config(), max: poolSize }))
+	try {
+		report.say(`- PostgreSQL ${server.major} (${server.source}); pools of ${poolSize}`)
+		report.say('')
+		report.say(`Throughput, ${pairs} pairs of runs of ${runMs} ms in turn; the ratio is the median of the pairs, with its quartiles.`)
+		const workloads: Record<string, { bare: Call; wrapped: Call }> = {
+			"pool.query('select 1')": { bare: () => bare.query('select 1'), wrapped: () => wrapped.query('select 1') },
+			'transaction of 3 statements': {
+				bare: () => transactionByHand(bare),
+				wrapped: () =>
+					wrapped.transaction(async (tx) => {
+						await tx.query('select 1')
+						await tx.query('select 2')
+						await tx.query('select 3')
+					}),
+			},
+		}
+		const rows: (string | number)[][] = []
+		for (const [name, sides] of Object.entries(workloads)) {
+			for (const concurrency of concurrencies) {
+				const { bare, wrapped, ratio } = await compare(sides, pairs, runMs, concurrency)
+				rows.push([name, concurrency, bare, wrapped, digits(ratio.median), `${digits(ratio.lower)} – ${digits(ratio.upper)}`])
+				report.progress(`${name}, ${concurrency} callers: ${digits(ratio.median)}`)
+				report.atLeast(`${name}, ${concurrency} callers: wrapped / bare`, ratio.median, leastRatio)
+			}
+		}
+		report.table(['work', 'callers', 'bare, calls/s', 'wrapped, calls/s', 'wrapped / bare', 'quartiles'], rows)
+	} finally {
+		await Promise.all([bare.end(), wrapped.end()])
+		await server.dispose()
+	}
+}
+
+async function transactionByHand(pool: pg.Pool): Promise<void> {
+	const client = await pool.connect()
+	try {
+		await client.query('begin')
+		await client.query('select 1')
+		await client.query('select 2')
+		await client.query('select 3')
+		await client.query('commit')
+	} finally {
+		client.release()
+	}
+}
+
+async function perCall(report: Report): Promise<void> {
+	const sides = await stubSides()
+	const times = new Map<string, number[]>()
+	for (const [name, call] of sides) {
+		times.set(name, [])
+		await cpuPerCall(call, 10 * stubCalls)
+	}
+	for (let run = 0; run < stubRuns; run++) {
+		for (const [name, call] of sides) times.get(name)?.push(await cpuPerCall(call, stubCalls))
+	}
+	const bareTimes = times.get('bare pool') ?? []
+	const rows: (string | number)[][] = []
+	for (const [name, call] of sides) {
+		const mine = times.get(name) ?? []
+		const over = spread(mine.map((each, run) => each - (bareTimes[run] ?? 0)))
+		const { timers, listeners } = await takenPerCall(call, stubCalls)
+		rows.push([name, digits(median(mine)), digits(over.median), `${digits(over.lower)} – ${digits(over.upper)}`, timers, listeners])
+	}
+	report.say('Processor time per `pool.query` on a pool whose client answers at the next tick, one call after the other, nothing fails;')
+	report.say(`median of ${stubRuns} runs of ${stubCalls} calls each, in turn. "More than bare" is paired, with its quartiles.`)
+	report.table(['side', 'CPU per call, µs', 'more than bare, µs', 'quartiles', 'timers per call', 'listeners per call'], rows)
+}
+
+/** The same pool under each library, with its own way to retry; opossum is a breaker and does not. */
+async function stubSides(): Promise<Map<string, Call>> {
+	await installPeers()
+	const cockatiel = await peer('cockatiel')
+	const { default: pRetry } = await peer('p-retry')
+	const { default: asyncRetry } = await peer('async-retry')
+	const { default: Breaker } = await peer('opossum')
+	const stubPool = () =>
+		new pg.Pool({ Client: StubClient as unknown as typeof pg.Client, max: poolSize, idleTimeoutMillis: 0 } as pg.PoolConfig)
+	const bare = stubPool()
+	const read = () => bare.query('select 1')
+	const wrapped = holdfast(stubPool())
+	const policy = cockatiel.retry(cockatiel.handleAll, { maxAttempts: 5, backoff: new cockatiel.ExponentialBackoff() })
+	const breaker = new Breaker(read)
+	return new Map<string, Call>([
+		['bare pool', read],
+		['holdfast', () => wrapped.query('select 1')],
+		['cockatiel (retry)', () => policy.execute(read)],
+		['p-retry', () => pRetry(read)],
+		['async-retry', () => asyncRetry(read)],
+		['opossum (breaker)', () => breaker.fire()],
+	])
+}
