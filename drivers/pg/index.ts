@@ -7,7 +7,6 @@ import {
 	checkOptions,
 	checkPoolOptions,
 	type OptionRules,
-	PoolCore,
 	type PoolOptions,
 	positiveMsOrInfinity,
 	runTransaction,
@@ -15,11 +14,12 @@ import {
 	show,
 	type TransactionOptions,
 } from '../../src/driver.ts'
-import { gatedClass } from './client.ts'
+import { PgCore } from './core.ts'
 import { lend } from './lend.ts'
 import { type QueryOptions, Statement } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { PgSource } from './source.ts'
+import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
 import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
 
@@ -71,30 +71,42 @@ export function holdfast<P extends Pool>(pool: P, options: PoolOptions = {}): Ho
 }
 
 function install(pool: PgPool, options: PoolOptions): void {
-	const bare = { connect: pool.connect, end: pool.end, query: pool.query }
-	const { connectionTimeoutMillis } = pool.options
-	const source = new PgSource(pool, bare.connect, {
+	const bare = bareMethods(pool)
+	const disabled = options.enabled === false
+	const source = new PgSource(pool, bare, disabled, {
 		broken: (client) => core.lost(client),
 		returned: () => core.returned(),
 		discarded: () => {
 			core.policy.counters.discarded += 1
 		},
 	})
-	const core: PoolCore<PgClient> = new PoolCore(
+	const core: PgCore = new PgCore(
 		{
 			source,
 			address: addressOf(pool),
-			busyTimeoutMs: connectionTimeoutMillis || undefined,
+			busyTimeoutMs: pool.options.connectionTimeoutMillis || undefined,
 			busyTimeoutError: () => new Error('timeout exceeded when trying to connect'),
 		},
 		options,
 	)
-	const methods = { ...addedMethods(pool, core), ...(options.enabled === false ? {} : replacedMethods(pool, core, source, bare)) }
-	for (const [name, value] of Object.entries(methods)) Object.defineProperty(pool, name, { value, configurable: true, writable: true })
+	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
+	pool.on('release', () => {
+		if (core.waiting > 0) process.nextTick(() => core.returned())
+	})
+	pool.on('remove', () => core.returned())
+	if (!disabled) {
+		// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
+		pool.on('error', () => {})
+		countWaiting(pool, bare, core)
+		installMethods(pool, replacedMethods(pool, core, bare))
+		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
+	}
+	for (const [name, value] of Object.entries(addedMethods(core)))
+		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
 /** What a wrapped pool has beside the methods of pg. */
-function addedMethods(pool: PgPool, core: PoolCore<PgClient>): object {
+function addedMethods(core: PgCore): object {
 	const host = {
 		policy: core.policy,
 		driver: new PgTransactionDriver(core),
@@ -108,62 +120,59 @@ function addedMethods(pool: PgPool, core: PoolCore<PgClient>): object {
 			stats: () => core.stats(),
 			ready: async (options: object = {}) => {
 				checkOptions<ReadyOptions>('ready', options, readyRules)
-				await pool.query({ text: 'SELECT 1', ...options })
+				await promised(Promise, (done) => new Statement(core, { text: 'SELECT 1', ...options }, undefined, done).run())
 			},
 		},
 	}
 }
 
 /** The methods of pg that a wrapped pool answers itself. */
-function replacedMethods(
-	pool: PgPool,
-	core: PoolCore<PgClient>,
-	source: PgSource,
-	bare: Pick<PgPool, 'connect' | 'end' | 'query'>,
-): object {
-	// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
-	pool.on('error', () => {})
-	pool.on('remove', () => core.returned())
-	pool.Client = gatedClass(pool.Client, source)
-	const waitingCount = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Object.getPrototypeOf(pool)), 'waitingCount')
-	Object.defineProperty(pool, 'waitingCount', {
-		configurable: true,
-		get: () => core.waiting + ((waitingCount?.get?.call(pool) as number) ?? 0),
-	})
+function replacedMethods(pool: PgPool, core: PgCore, bare: PgPool): PoolMethods {
 	return {
-		connect: (callback?: ConnectCallback) => {
+		connect: (callback?: unknown) => {
 			if (pool.ending) return bare.connect.call(pool, callback as ConnectCallback)
-			if (typeof callback === 'function') return lend(core, callback)
-			return new Promise((resolve, reject) => {
-				lend(core, (error, client) => (client === undefined ? reject(error) : resolve(client)))
-			}).catch(rewriteStack)
+			if (typeof callback === 'function') return lend(core, callback as ConnectCallback)
+			return promised(pool.Promise, (done) => lend(core, (error, client) => done(error, client)))
 		},
-		query: (text: unknown, values?: unknown, callback?: QueryCallback) => {
-			const done = typeof values === 'function' ? (values as QueryCallback) : callback
+		query: (text: unknown, values?: unknown, callback?: unknown) => {
+			const done = (typeof values === 'function' ? values : callback) as QueryCallback | undefined
 			const given = typeof values === 'function' ? undefined : values
 			if (pool.ending || typeof text === 'function') return bare.query.call(pool, text, values, callback)
-			if (typeof (text as Submittable | null)?.submit === 'function') {
+			if (typeof (text as Submittable | null | undefined)?.submit === 'function') {
 				const promise = runSubmittable(core, text as Submittable, done)
 				return done === undefined ? promise : undefined
 			}
 			if (done !== undefined) return new Statement(core, text, given, done).run()
-			return new Promise((resolve, reject) => {
-				new Statement(core, text, given, (error, result) => {
-					if (error === null || error === undefined) resolve(result)
-					else reject(error)
-				}).run()
-			}).catch(rewriteStack)
+			return promised(pool.Promise, (settled) => new Statement(core, text, given, settled).run())
 		},
-		end: (callback?: (error?: unknown) => void) => {
+		end: (callback?: unknown) => {
 			core.end()
-			return bare.end.call(pool, callback)
+			return bare.end.call(pool, callback as (error?: unknown) => void)
 		},
 	}
 }
 
+/** A promise of the pool's own kind, whose errors point at the caller. */
+function promised(Kind: PromiseConstructor | undefined, start: (done: QueryCallback) => void): Promise<unknown> {
+	return new (Kind ?? Promise)((resolve, reject) => {
+		start((error, result) => {
+			if (error === null || error === undefined) resolve(result)
+			else reject(error)
+		})
+	}).catch(rewriteStack)
+}
+
+/** Callers that wait at the gate count as well. Those that wait for an idle connection stand in both queues for a moment. */
+function countWaiting(pool: PgPool, bare: PgPool, core: PgCore): void {
+	const own = Object.getOwnPropertyDescriptor(bare, 'waitingCount')?.get
+	const get = () => Math.max(core.waiting, (own?.call(pool) as number | undefined) ?? 0)
+	Object.defineProperty(pool, 'waitingCount', { configurable: true, get })
+}
+
 /** The server's address, as pg itself works it out from options, connection string and environment. */
 function addressOf(pool: PgPool): string {
-	const { host, port } = new pool.Client(pool.options)
+	// A `stream` function of the user is for connections.
+	const { host, port } = new pool.Client({ ...pool.options, stream: undefined })
 	return host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`
 }
 

@@ -1,39 +1,57 @@
 /** How does a connection get to a borrower of `pool.connect()`, and back? */
-import type { PoolCore } from '../../src/driver.ts'
-import { cut, isBusy, isUsable, whenQuiet, willBecomeQuiet } from './client.ts'
+import type { Call } from '../../src/driver.ts'
+import { cut, whenQuiet } from './client.ts'
+import type { PgCore } from './core.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
+import { isAlive, isBusy, isClean, openCursors } from './state.ts'
 
 /** Borrows a connection and hands it out with a `release` that takes back only what is healthy and clean. */
-export function lend(core: PoolCore<PgClient>, callback: ConnectCallback): void {
+export function lend(core: PgCore, callback: ConnectCallback): void {
 	const call = core.call({})
-	core.borrow({
+	core.lend({
 		deadlineAtMs: call.deadlineAtMs,
 		signal: call.signal,
 		done: (error, client) => {
 			if (client === undefined) return callback(error, undefined, () => {})
-			const release = client.release.bind(client)
-			client.release = (reason?: unknown) => takeBack(core, client, release, reason)
+			const release = client.release
+			let released = false
+			client.release = (reason) => {
+				// The words of pg-pool, whose own check comes too late for a connection that is still busy.
+				if (released) throw new Error('Release called on client which has already been released to the pool.')
+				released = true
+				takeBack(core, call, client, release, reason)
+			}
 			callback(undefined, client, client.release)
 		},
 	})
 }
 
-function takeBack(core: PoolCore<PgClient>, client: PgClient, release: (reason?: unknown) => void, reason: unknown): void {
-	// The pool's own `release`, for the second call: it throws.
-	client.release = release
+function takeBack(core: PgCore, call: Call, client: PgClient, release: PgClient['release'], reason: unknown): void {
+	if (reason) {
+		release(reason)
+		// `release` asks the server politely; one that does not answer would keep the socket, and the process, for minutes.
+		if (isLinkFault(call, reason)) cut(client)
+		return core.returned()
+	}
+	// A cursor that nobody reads to its end never ends, and holds its snapshot and locks.
+	if (openCursors(client).length > 0) {
+		core.policy.counters.discarded += 1
+		release(true)
+		cut(client)
+		return core.returned()
+	}
 	const done = () => {
-		if (reason || isUsable(client)) release(reason)
-		else {
-			// A transaction is still open on it, or it is dead: the next borrower must not get it.
-			core.policy.counters.discarded += 1
-			release(true)
-		}
+		// A transaction is still open on it, or it is dead: the next borrower must not get it.
+		const dirty = isAlive(client) && !isClean(client)
+		if (dirty) core.policy.counters.discarded += 1
+		release(dirty ? true : undefined)
 		core.returned()
 	}
-	if (reason || !isBusy(client)) return done()
-	if (willBecomeQuiet(client)) return whenQuiet(client, done)
-	core.policy.counters.discarded += 1
-	release(true)
-	cut(client)
-	core.returned()
+	if (isBusy(client)) whenQuiet(client, done)
+	else done()
+}
+
+function isLinkFault(call: Call, reason: unknown): boolean {
+	const { scope } = call.classify(reason, 'statement')
+	return scope === 'connection' || scope === 'endpoint'
 }

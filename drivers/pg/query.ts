@@ -7,13 +7,14 @@ import {
 	checkOptions,
 	isPlainRead,
 	type OptionRules,
-	type PoolCore,
 	positiveMsOrInfinity,
 	type Repeatability,
 	text as textRule,
 } from '../../src/driver.ts'
-import { cut, isBusy, whenQuiet } from './client.ts'
+import { cut, whenQuiet } from './client.ts'
+import type { PgCore } from './core.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
+import { isAlive, isBusy, isUsable } from './state.ts'
 
 /** What a query config may say beside pg's own fields. */
 export interface QueryOptions extends CallOptions {
@@ -39,8 +40,8 @@ export function ownOptions(config: unknown): QueryOptions {
 	return options
 }
 
-/** Ends a client's work for the pool: kept if the link is healthy, whatever the statement's own fate. */
-export function settle(core: PoolCore<PgClient>, client: PgClient, error: unknown, broken: boolean): void {
+/** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
+export function settle(core: PgCore, client: PgClient, error: unknown, broken: boolean): void {
 	if (broken) {
 		core.lost(client)
 		client.release(error)
@@ -49,25 +50,31 @@ export function settle(core: PoolCore<PgClient>, client: PgClient, error: unknow
 		return
 	}
 	// pg tells the error before the server is ready again; until then the status of the connection is not known.
-	whenQuiet(client, () => {
-		client.release()
-		core.returned()
-	})
+	if (isBusy(client)) whenQuiet(client, () => putBack(core, client))
+	else putBack(core, client)
+}
+
+function putBack(core: PgCore, client: PgClient): void {
+	const dirty = isAlive(client) && !isUsable(client)
+	// A BEGIN through `pool.query`, say: its transaction must not wait, locks held, for whoever borrows the connection next.
+	if (dirty) core.policy.counters.discarded += 1
+	client.release(dirty ? true : undefined)
+	core.returned()
 }
 
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {
-	readonly #core: PoolCore<PgClient>
+	readonly #core: PgCore
 	readonly #config: unknown
 	readonly #values: unknown
 	readonly #done: QueryCallback
 	readonly #call: Call
 	readonly idempotent: boolean
 
-	constructor(core: PoolCore<PgClient>, config: unknown, values: unknown, done: QueryCallback) {
+	constructor(core: PgCore, config: unknown, values: unknown, done: QueryCallback) {
 		const options = ownOptions(config)
 		this.#core = core
-		this.#config = config
+		this.#config = snapshot(config)
 		this.#values = values
 		this.#done = done
 		this.#call = core.call(options)
@@ -76,7 +83,7 @@ export class Statement implements Repeatability {
 
 	reads(): boolean {
 		const config = this.#config
-		const text = typeof config === 'string' ? config : (config as { text?: unknown }).text
+		const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
 		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
 	}
 
@@ -99,22 +106,23 @@ export class Statement implements Repeatability {
 		const { wakeUps, clock } = policy.scheduler
 		const limit =
 			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.#call.cutOff()))
+		// pg calls back twice for a value that it cannot turn into text: with the error, and when the server is ready.
+		let told = false
+		const callback: QueryCallback = (error, result) => {
+			if (told) return
+			told = true
+			wakeUps.cancel(limit)
+			if (error !== null && error !== undefined) return this.#failed(error, client)
+			settle(this.#core, client, undefined, false)
+			this.#done(undefined, result)
+		}
 		try {
-			client.query(this.#config, this.#values, (error, result) => {
-				wakeUps.cancel(limit)
-				if (error !== null && error !== undefined) return this.#failed(error, client)
-				if (isBusy(client)) settle(this.#core, client, undefined, false)
-				else {
-					client.release()
-					this.#core.returned()
-				}
-				this.#done(null, result)
-			})
+			query(client, this.#config, this.#values, callback)
 		} catch (error) {
 			// pg refuses the arguments: nothing was sent, and nothing will be different next time.
+			told = true
 			wakeUps.cancel(limit)
-			client.release()
-			this.#core.returned()
+			settle(this.#core, client, undefined, false)
 			this.#done(error)
 		}
 	}
@@ -125,7 +133,27 @@ export class Statement implements Repeatability {
 		settle(this.#core, client, error, broken)
 		this.#call.next(error, fault, 'statement', this).then(
 			() => this.run(),
-			(final) => this.#done(final),
+			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
+			(final) => process.nextTick(this.#done, final),
 		)
+	}
+}
+
+/** A rerun must send what the call said, also where the caller has used its config for another call since. */
+function snapshot(config: unknown): unknown {
+	if (typeof config !== 'object' || config === null || Array.isArray(config)) return config
+	const prototype = Object.getPrototypeOf(config)
+	return prototype === Object.prototype || prototype === null ? { ...config } : config
+}
+
+/** Sends it. Before 8.23 pg writes the callback into the caller's object, where `client.query(config)` would find it later. */
+export function query(client: PgClient, config: unknown, values: unknown, callback: QueryCallback): unknown {
+	if (typeof config !== 'object' || config === null) return client.query(config, values, callback)
+	const given = config as { callback?: unknown }
+	const before = given.callback
+	try {
+		return client.query(config, values, callback)
+	} finally {
+		if (given.callback === callback) given.callback = before
 	}
 }

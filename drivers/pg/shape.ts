@@ -1,4 +1,4 @@
-/** Which parts of `pg` and `pg-pool` does the wrapper rely on? Only these; `drift.test.ts` notices when they change. */
+/** Which parts of `pg` and `pg-pool` does the wrapper rely on? Only these; `pg-drift.test.ts` notices when they change. */
 import type { EventEmitter } from 'node:events'
 
 /** What a query answers with. */
@@ -14,45 +14,75 @@ export interface Submittable {
 	submit(connection: unknown): unknown
 	handleError(error: unknown, connection: unknown): unknown
 	handleRowDescription?(message: unknown): unknown
-	handleReadyForQuery(connection: unknown): unknown
+	handleReadyForQuery?(connection: unknown): unknown
 	callback?: QueryCallback | undefined
 	readonly text?: unknown
-	/** pg-cursor: where it stands. pg-query-stream keeps its cursor in `cursor`. */
+	/** pg-cursor: where it stands, and how it ends early. pg-query-stream keeps its cursor in `cursor`. */
 	readonly state?: string
+	readonly read?: unknown
 	readonly cursor?: { readonly state?: string; readonly text?: unknown }
+	close?(callback: (error?: unknown) => void): unknown
+	/** pg-query-stream. */
+	destroy?(error?: Error): unknown
+	listenerCount?(event: string): number
+	/** pg.native.Query, which knows nothing of ReadyForQuery. */
+	once?(event: '_done', listener: () => void): unknown
 }
 
 export interface PgClient extends EventEmitter {
-	connect(callback: (error: unknown) => void): unknown
 	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown
 	release(error?: unknown): void
 	end(callback?: () => void): unknown
-	/** I, T or E as the server last said; absent in pg-native and before pg 8.17. */
-	getTransactionStatus?(): string | null
+	/** I, T or E as the server last said; absent in pg-native and before pg 8.21. */
+	getTransactionStatus?(): 'I' | 'T' | 'E' | null
 	readonly host: string
 	readonly port: number
 	/** False while a query runs; absent in pg-native. */
 	readonly readyForQuery?: boolean
 	readonly _queryable: boolean
 	readonly _ending: boolean
+	/** What waits to be sent. `queryQueue` before pg 8.17. */
+	readonly _queryQueue?: readonly Submittable[]
+	readonly queryQueue?: readonly Submittable[]
+	/** Pipeline mode: what was sent behind the active query. */
+	readonly _sentQueryQueue?: readonly unknown[]
+	/** `activeQuery` before pg 8.17. */
 	_getActiveQuery?(): Submittable | null
+	readonly activeQuery?: Submittable | null
 	/** Absent in pg-native. */
-	readonly connection?: { readonly stream: { destroy(error?: Error): unknown } }
+	readonly connection?: {
+		readonly stream: { destroy(error?: Error): unknown }
+		prependListener(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
+	}
+	/** pg-native only. */
+	_hasActiveQuery?(): unknown
+	readonly _pipelineInFlight?: boolean
+	readonly native?: { readonly pq: { transactionStatus?(): 0 | 1 | 2 | 3 | 4 } }
 }
 
 export type PgClientClass = new (options: unknown) => PgClient
 
 export type ConnectCallback = (error: unknown, client: PgClient | undefined, release: (error?: unknown) => void) => void
 
+/** A caller in the pool's own queue. */
+export interface Pending {
+	readonly callback: ConnectCallback
+	readonly timedOut?: boolean
+}
+
 export interface PgPool extends EventEmitter {
 	readonly options: { readonly max: number; readonly connectionTimeoutMillis?: number }
 	readonly idleCount: number
 	readonly totalCount: number
+	readonly waitingCount: number
 	readonly ending: boolean
-	Client: PgClientClass
-	connect(callback: ConnectCallback): unknown
+	readonly Client: PgClientClass
+	/** The promise that the pool's calls return. */
+	readonly Promise?: PromiseConstructor
+	_clients: PgClient[]
+	connect(callback?: ConnectCallback): unknown
 	/** Opens a connection at once; `connect` would first look for an idle one. */
-	newClient(pending: { callback: ConnectCallback; timedOut?: boolean }): void
+	newClient(pending: Pending): void
 	query(...args: unknown[]): unknown
 	end(callback?: (error?: unknown) => void): unknown
 }
@@ -69,6 +99,7 @@ export function isPgPool(value: unknown): value is PgPool {
 		typeof pool.on === 'function' &&
 		typeof pool.Client === 'function' &&
 		typeof pool.options === 'object' &&
+		Array.isArray(pool._clients) &&
 		typeof pool.totalCount === 'number'
 	)
 }

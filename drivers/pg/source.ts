@@ -1,25 +1,34 @@
-/** How does the core get connections out of a pg pool, and back into it? */
-import type { ConnectionSource } from '../../src/driver.ts'
-import { cut, type Gate, isUsable, listen } from './client.ts'
+/** How does the core get connections out of a pg pool, and back into it? And who may open one? */
+import { type ConnectionSource, HoldfastError } from '../../src/driver.ts'
+import { cut, listen } from './client.ts'
 import type { PgClient, PgPool } from './shape.ts'
+import { isUsable } from './state.ts'
 
-export class PgSource implements ConnectionSource<PgClient>, Gate {
+type Taken = (error: unknown, client: PgClient | undefined) => void
+
+export interface SourceEvents {
+	broken(client: PgClient): void
+	returned(): void
+	discarded(): void
+}
+
+export class PgSource implements ConnectionSource<PgClient> {
 	readonly #pool: PgPool
-	readonly #connect: PgPool['connect']
-	readonly #onBroken: (client: PgClient) => void
-	readonly #onReturned: () => void
-	readonly #onDiscarded: () => void
-	readonly #heard = new WeakSet<PgClient>()
+	/** The methods of pg's own class: overrides of a subclass are for its callers, not for us. */
+	readonly #bare: PgPool
+	readonly #on: SourceEvents
+	/** The bare pool's rules hold: only borrowed clients are listened to, and the pool opens connections as it likes. */
+	readonly #disabled: boolean
 	#admitting = false
-	#opened: PgClient | undefined
 
-	/** `connect` is the bare pool's own. */
-	constructor(pool: PgPool, connect: PgPool['connect'], on: { broken(client: PgClient): void; returned(): void; discarded(): void }) {
+	constructor(pool: PgPool, bare: PgPool, disabled: boolean, on: SourceEvents) {
 		this.#pool = pool
-		this.#connect = connect
-		this.#onBroken = on.broken
-		this.#onReturned = on.returned
-		this.#onDiscarded = on.discarded
+		this.#bare = bare
+		this.#disabled = disabled
+		this.#on = on
+		if (disabled) return
+		for (const client of pool._clients) listen(client, on.broken)
+		this.#guardNewClient(pool.newClient)
 	}
 
 	get capacity(): number {
@@ -34,40 +43,41 @@ export class PgSource implements ConnectionSource<PgClient>, Gate {
 		return this.#pool.totalCount
 	}
 
-	take(done: (error: unknown, client: PgClient | undefined) => void): void {
-		this.#connect.call(this.#pool, (error, client) => {
-			// A client that the pool had before it was wrapped has nobody who hears its errors while it is borrowed.
-			if (client !== undefined && !(client instanceof this.#pool.Client) && !this.#heard.has(client)) {
-				this.#heard.add(client)
-				listen(client, this)
-			}
-			done(error, client)
-		})
+	take(done: Taken): void {
+		this.#bare.connect.call(this.#pool, (error, client) => this.#hand(done, error, client))
 	}
 
-	open(done: (error: unknown, client: PgClient | undefined) => void): () => void {
+	open(done: Taken): () => void {
+		const before = new Set(this.#pool._clients)
+		const opened = () => this.#pool._clients.find((candidate) => !before.has(candidate))
 		this.#admitting = true
-		this.#opened = undefined
 		try {
-			this.#pool.newClient({ callback: (error, client) => done(error, client) })
+			this.#pool.newClient({ callback: (error, client) => this.#hand(done, error, client) })
+		} catch (error) {
+			// A port out of range, a broken `Client` or `stream` of the user. The pool would count what came of it for ever.
+			const failed = opened()
+			this.#pool._clients = this.#pool._clients.filter((client) => client !== failed)
+			process.nextTick(done, error, undefined)
+			return () => {}
 		} finally {
 			this.#admitting = false
 		}
-		const client: PgClient | undefined = this.#opened
+		const client = opened()
+		if (client !== undefined && !this.#disabled) listen(client, this.#on.broken)
 		return () => client && cut(client, new Error(connectTimeout))
 	}
 
 	giveBack(client: PgClient): void {
 		client.release()
-		this.#onReturned()
+		this.#on.returned()
 	}
 
 	discard(client: PgClient, error: unknown): void {
-		this.#onDiscarded()
+		this.#on.discarded()
 		client.release(error ?? true)
 		// `release` asks the server politely; a server that is gone would keep the socket, and the process, for minutes.
 		cut(client)
-		this.#onReturned()
+		this.#on.returned()
 	}
 
 	isUsable(client: PgClient): boolean {
@@ -85,15 +95,33 @@ export class PgSource implements ConnectionSource<PgClient>, Gate {
 		return () => tell(false)
 	}
 
-	admits(client: PgClient): boolean {
-		if (this.#admitting) this.#opened = client
-		return this.#admitting
+	/** The pool opens a connection by itself when an idle one that it was asked for has just gone: that has to wait its turn. */
+	#guardNewClient(newClient: PgPool['newClient']): void {
+		const value: PgPool['newClient'] = (pending) => {
+			if (this.#admitting) return newClient.call(this.#pool, pending)
+			process.nextTick(() => pending.timedOut || pending.callback(notAdmitted, undefined, () => {}))
+		}
+		Object.defineProperty(this.#pool, 'newClient', { value, configurable: true, writable: true })
 	}
 
-	broken(client: PgClient): void {
-		this.#onBroken(client)
+	#hand(done: Taken, error: unknown, client: PgClient | undefined): void {
+		if (client !== undefined && this.#disabled) this.#listenWhileBorrowed(client)
+		done(error, client)
+	}
+
+	#listenWhileBorrowed(client: PgClient): void {
+		const heard = () => this.#on.broken(client)
+		const release = client.release
+		client.on('error', heard)
+		client.release = (error) => {
+			release.call(client, error)
+			client.removeListener('error', heard)
+		}
 	}
 }
+
+/** Nobody outside sees it. */
+const notAdmitted = new HoldfastError('HOLDFAST_CLOSED', 'The pool opened a connection by itself; it has to wait its turn.')
 
 // The text of pg-pool for the same event, so that it is classified and recognised alike.
 const connectTimeout = 'Connection terminated due to connection timeout'

@@ -1,11 +1,12 @@
 /** How does a cursor, a stream or another query object run on the pool? Rerun only until its first row could have been seen. */
-import { type Call, isPlainRead, type PoolCore, type Repeatability } from '../../src/driver.ts'
+import { type Call, isPlainRead, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
+import type { PgCore } from './core.ts'
 import { ownOptions, settle } from './query.ts'
 import type { PgClient, QueryCallback, Submittable } from './shape.ts'
 
 /** Runs a query object on a connection of the pool, which is returned when the object is done. Resolves then, or rejects with its error. */
-export function runSubmittable(core: PoolCore<PgClient>, query: Submittable, callback: QueryCallback | undefined): Promise<unknown> {
+export function runSubmittable(core: PgCore, query: Submittable, callback: QueryCallback | undefined): Promise<unknown> {
 	const promise = new Promise((resolve, reject) => {
 		let told = false
 		const settled: QueryCallback = (error, result) => {
@@ -23,7 +24,7 @@ export function runSubmittable(core: PoolCore<PgClient>, query: Submittable, cal
 }
 
 class SubmittableRun implements Repeatability {
-	readonly #core: PoolCore<PgClient>
+	readonly #core: PgCore
 	readonly #query: Submittable
 	readonly #settled: QueryCallback
 	readonly #call: Call
@@ -31,8 +32,9 @@ class SubmittableRun implements Repeatability {
 	readonly idempotent: boolean
 	#client: PgClient | undefined
 	#begun = false
+	#failing = false
 
-	constructor(core: PoolCore<PgClient>, query: Submittable, settled: QueryCallback) {
+	constructor(core: PgCore, query: Submittable, settled: QueryCallback) {
 		const options = ownOptions(query)
 		this.#core = core
 		this.#query = query
@@ -40,9 +42,13 @@ class SubmittableRun implements Repeatability {
 		this.#call = core.call(options)
 		this.idempotent = options.idempotent === true
 		const { handleError, handleRowDescription, handleReadyForQuery } = query
-		this.#own = { handleError, ...(handleRowDescription && { handleRowDescription }), handleReadyForQuery }
+		this.#own = {
+			handleError,
+			...(handleRowDescription && { handleRowDescription }),
+			...(handleReadyForQuery && { handleReadyForQuery }),
+		}
 		query.handleError = (error, connection) => this.#failed(error, connection)
-		query.handleReadyForQuery = (connection) => this.#finished(connection)
+		if (handleReadyForQuery !== undefined) query.handleReadyForQuery = (connection) => this.#finished(connection)
 		if (handleRowDescription !== undefined) {
 			query.handleRowDescription = (message) => {
 				this.#begun = true
@@ -71,21 +77,30 @@ class SubmittableRun implements Repeatability {
 	#submit(client: PgClient): void {
 		this.#client = client
 		this.#core.policy.counters.attempts += 1
+		const query = this.#query
 		// pg.Query hands its result to a callback; cursors and streams have no use for one.
-		const expectsCallback = 'callback' in this.#query && this.#query.callback === undefined
-		client.query(this.#query, undefined, expectsCallback ? this.#settled : undefined)
+		if ('callback' in query && query.callback === undefined) query.callback = this.#settled
+		this.#failing = false
+		if (this.#own.handleReadyForQuery === undefined) query.once?.('_done', () => this.#failing || this.#finished(undefined))
+		try {
+			client.query(query, undefined, undefined)
+		} catch (error) {
+			this.#tell(error, client.connection)
+		}
 	}
 
 	#finished(connection: unknown): unknown {
 		this.#restore()
-		const returned = this.#own.handleReadyForQuery.call(this.#query, connection)
-		const client = this.#client as PgClient
-		settle(this.#core, client, undefined, false)
-		this.#settled(null, undefined)
+		const client = this.#client
+		this.#client = undefined
+		if (client !== undefined) settle(this.#core, client, undefined, false)
+		const returned = this.#own.handleReadyForQuery?.call(this.#query, connection)
+		this.#settled(undefined, undefined)
 		return returned
 	}
 
 	#failed(error: unknown, connection: unknown): void {
+		this.#failing = true
 		const client = this.#client as PgClient
 		const fault = this.#call.classify(error, 'statement')
 		if (this.#begun || isBeingRead(this.#query)) return this.#tell(error, connection)
@@ -99,7 +114,8 @@ class SubmittableRun implements Repeatability {
 				this.#core.returned()
 				this.run()
 			},
-			(final) => this.#tell(final, connection),
+			// Out of the promise: what an 'error' event or a callback throws is an uncaught exception, as it is with the bare pool.
+			(final) => process.nextTick(() => this.#tell(final, connection)),
 		)
 	}
 

@@ -3,20 +3,21 @@ import {
 	controlStatements,
 	HoldfastError,
 	mayControlTransaction,
-	type PoolCore,
 	type TransactionDriver,
 	type TransactionModes,
 	TransactionScope,
 	type TransactionStatus,
 } from '../../src/driver.ts'
-import { cut, execute, isBusy, whenQuiet, willBecomeQuiet } from './client.ts'
-import { settle } from './query.ts'
+import { cut, execute, whenQuiet } from './client.ts'
+import type { PgCore } from './core.ts'
+import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
+import { isAlive, isBusy, openCursors, transactionStatus } from './state.ts'
 
 export class PgTransactionDriver implements TransactionDriver<PgClient> {
-	readonly #core: PoolCore<PgClient>
+	readonly #core: PgCore
 
-	constructor(core: PoolCore<PgClient>) {
+	constructor(core: PgCore) {
 		this.#core = core
 	}
 
@@ -40,12 +41,9 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	}
 
 	status(client: PgClient): TransactionStatus | Promise<TransactionStatus> {
+		// The end of a transaction closes its cursors. Here they must be closed first: COMMIT would wait for their last row, for ever.
+		for (const cursor of openCursors(client)) closeCursor(cursor)
 		if (!isBusy(client)) return statusOf(client)
-		// A cursor that is still open would keep COMMIT waiting for ever.
-		if (!willBecomeQuiet(client)) {
-			cut(client, new HoldfastError('HOLDFAST_TRANSACTION_CONTROL', 'A cursor or stream was still open when its transaction ended.'))
-			return 'dead'
-		}
 		return new Promise((resolve) => whenQuiet(client, () => resolve(statusOf(client))))
 	}
 
@@ -60,10 +58,17 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 }
 
 function statusOf(client: PgClient): TransactionStatus {
-	if (!client._queryable || client._ending) return 'dead'
-	const status = client.getTransactionStatus?.()
-	if (status === undefined || status === null) return 'unknown'
+	if (!isAlive(client)) return 'dead'
+	const status = transactionStatus(client)
+	if (status === undefined) return 'unknown'
 	return status === 'I' ? 'none' : status === 'T' ? 'open' : 'failed'
+}
+
+/** A stream's reader is told why, where anybody listens: without a listener the event would end the process. */
+function closeCursor(query: Submittable): void {
+	if (query.destroy === undefined) query.close?.(() => {})
+	else if (query.listenerCount?.('error') === 0) query.destroy()
+	else query.destroy(new HoldfastError('HOLDFAST_TRANSACTION_ENDED', 'The stream was not read to its end when its transaction ended.'))
 }
 
 /** The handle of a transaction: `query` in every form of pg's client, savepoints by `transaction`, and `onCommit`. */
@@ -73,7 +78,8 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 	 * Rejects with the driver's error; with a HoldfastError for BEGIN, COMMIT or ROLLBACK, and after the transaction's end.
 	 */
 	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown {
-		const done = typeof values === 'function' ? (values as QueryCallback) : callback
+		const own = (config as { callback?: QueryCallback } | null | undefined)?.callback
+		const done = typeof values === 'function' ? (values as QueryCallback) : (callback ?? own)
 		try {
 			this.assertUsable()
 			refuseControl(config)
@@ -88,19 +94,25 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 			return connection.query(config, values, callback)
 		}
 		const given = typeof values === 'function' ? undefined : values
-		if (done !== undefined) {
-			return connection.query(config, given, (error, result) => {
-				this.ended(error)
-				done(error, result)
-			})
-		}
+		if (done !== undefined) return query(connection, config, given, this.#once(done))
 		return new Promise((resolve, reject) => {
-			connection.query(config, given, (error, result) => {
-				this.ended(error)
+			const settled: QueryCallback = (error, result) => {
 				if (error === null || error === undefined) resolve(result)
 				else reject(error)
-			})
+			}
+			query(connection, config, given, this.#once(settled))
 		}).catch(rewriteStack)
+	}
+
+	/** pg calls back twice for a value that it cannot turn into text: the first time counts. */
+	#once(done: QueryCallback): QueryCallback {
+		let told = false
+		return (error, result) => {
+			if (told) return
+			told = true
+			this.ended(error)
+			done(error, result)
+		}
 	}
 
 	protected override nested(): PgTransaction {
@@ -126,7 +138,8 @@ function watch(query: Submittable, failed: (error: unknown) => void): void {
 const byHand = new Set(['begin', 'commit', 'rollback', 'prepare'])
 
 function refuseControl(config: unknown): void {
-	const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+	const query = config as Submittable | null | undefined
+	const text = typeof config === 'string' ? config : (query?.text ?? query?.cursor?.text)
 	if (typeof text !== 'string' || !mayControlTransaction(text)) return
 	const control = controlStatements(text, 'postgres').find(({ verb }) => byHand.has(verb))
 	if (control === undefined) return
