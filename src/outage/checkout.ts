@@ -28,8 +28,11 @@ export class Checkout<C extends object> implements Seeker {
 	readonly #line: WaitingList<C>
 	readonly #freshness: Freshness<C>
 	readonly #underWay: UnderWay
-	// Idle connections asked for and not yet handed over: the pool still counts them as idle.
-	#taking = 0
+	// What is on its way: idle connections asked for, which the pool still counts as idle, for callers outside the line and in it;
+	// connections that are being asked whether they live; new ones.
+	#claimed = 0
+	#fetching = 0
+	#asking = 0
 	#opening = 0
 
 	constructor(source: ConnectionSource<C>, endpoint: Endpoint, scheduler: Scheduler, ending: Ending, limits: CheckoutLimits) {
@@ -66,7 +69,7 @@ export class Checkout<C extends object> implements Seeker {
 	acquire(request: Request<C>): void {
 		if (this.#ending.error !== undefined) request.done(this.#ending.error, undefined)
 		else if (request.signal?.aborted) request.done(request.signal.reason, undefined)
-		else if (this.#line.size === 0 && this.#source.idle() > this.#taking) this.#takeIdle(request)
+		else if (this.#line.size === 0 && this.#unclaimed() > 0) this.#takeIdle(request)
 		else this.#wait(request)
 	}
 
@@ -119,7 +122,7 @@ export class Checkout<C extends object> implements Seeker {
 			request.done(refusal, undefined)
 			return
 		}
-		this.#line.join(request, false)
+		this.#line.join(request, this.#line.nextPlace())
 		this.#pump()
 	}
 
@@ -129,17 +132,19 @@ export class Checkout<C extends object> implements Seeker {
 		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? this.#tooLate() : undefined
 	}
 
+	/** The usual case costs no place in the line: nobody waits, and an idle connection is there. */
 	#takeIdle(request: Request<C>): void {
-		this.#taking += 1
+		const place = this.#line.nextPlace()
+		this.#claimed += 1
 		this.#source.take((_error, connection) => {
-			this.#taking -= 1
+			this.#claimed -= 1
 			if (connection !== undefined && this.#ending.error === undefined && this.#isFresh(connection)) {
 				request.done(undefined, connection)
 				return
 			}
-			// It was first in line and stays so, while the connection is asked or replaced.
+			// It keeps its place while the connection is asked or replaced.
 			if (this.#ending.error !== undefined) request.done(this.#ending.error, undefined)
-			else this.#line.join(request, true)
+			else this.#line.join(request, place)
 			if (connection !== undefined) this.#checkAndServe(connection)
 			this.#pump()
 		})
@@ -147,10 +152,11 @@ export class Checkout<C extends object> implements Seeker {
 
 	/** Gives waiting callers what there is, and asks the gate for what is missing. */
 	#pump(): void {
-		while (this.#line.size > this.#taking && this.#source.idle() > this.#taking) {
-			this.#taking += 1
+		// One that is being asked counts: a single caller must not have all idle connections asked.
+		while (this.#line.size > this.#fetching + this.#asking && this.#unclaimed() > 0) {
+			this.#fetching += 1
 			this.#source.take((_error, connection) => {
-				this.#taking -= 1
+				this.#fetching -= 1
 				if (connection !== undefined) this.#checkAndServe(connection)
 				this.#pump()
 			})
@@ -159,9 +165,14 @@ export class Checkout<C extends object> implements Seeker {
 		else if (this.#wanted() > 0 && this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
 	}
 
-	/** Connections that are missing. */
+	#unclaimed(): number {
+		return this.#source.idle() - this.#claimed - this.#fetching
+	}
+
+	/** Connections that have to be opened. While the endpoint is not up, an attempt decides sooner than a question over a silent link. */
 	#wanted(): number {
-		return this.#line.size - this.#taking - this.#opening
+		const asked = this.#endpoint.state === 'up' ? this.#asking : 0
+		return this.#line.size - this.#fetching - this.#opening - asked
 	}
 
 	/** True if it may be handed out without asking. */
@@ -179,9 +190,11 @@ export class Checkout<C extends object> implements Seeker {
 
 	#ask(connection: C): void {
 		const before = this.#freshness.now()
+		this.#asking += 1
 		this.#underWay.begin<[alive: boolean]>(
 			(done) => this.#source.ask(connection, done),
 			(alive) => {
+				this.#asking -= 1
 				if (alive && this.#source.isUsable(connection)) {
 					this.#freshness.seen(connection, before)
 					this.#endpoint.confirmed()

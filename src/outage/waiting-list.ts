@@ -25,6 +25,7 @@ export interface WaitingRules {
 /** The list is doubly linked: callers may leave from the middle. */
 interface Waiter<C> {
 	readonly request: Request<C>
+	readonly place: number
 	previous: Waiter<C> | undefined
 	next: Waiter<C> | undefined
 	wakeUp: WakeUp | undefined
@@ -37,6 +38,7 @@ export class WaitingList<C> {
 	#head: Waiter<C> | undefined
 	#tail: Waiter<C> | undefined
 	#size = 0
+	#lastPlace = 0
 
 	constructor(scheduler: Scheduler, rules: WaitingRules) {
 		this.#scheduler = scheduler
@@ -47,20 +49,23 @@ export class WaitingList<C> {
 		return this.#size
 	}
 
-	/** Puts a caller at the end of the line, or at its head. */
-	join(request: Request<C>, first: boolean): void {
-		const waiter: Waiter<C> = { request, previous: undefined, next: undefined, wakeUp: undefined, onAbort: undefined }
-		if (first) {
-			waiter.next = this.#head
-			if (this.#head !== undefined) this.#head.previous = waiter
-			this.#head = waiter
-			this.#tail ??= waiter
-		} else {
-			waiter.previous = this.#tail
-			if (this.#tail !== undefined) this.#tail.next = waiter
-			this.#tail = waiter
-			this.#head ??= waiter
-		}
+	/** A place behind everybody who has one. */
+	nextPlace(): number {
+		this.#lastPlace += 1
+		return this.#lastPlace
+	}
+
+	/** Puts a caller into the line, before everybody with a later place. */
+	join(request: Request<C>, place: number): void {
+		// Those who had a place before they joined are few, and at the head.
+		let next = this.#tail !== undefined && this.#tail.place < place ? undefined : this.#head
+		while (next !== undefined && next.place < place) next = next.next
+		const previous = next === undefined ? this.#tail : next.previous
+		const waiter: Waiter<C> = { request, place, previous, next, wakeUp: undefined, onAbort: undefined }
+		if (previous === undefined) this.#head = waiter
+		else previous.next = waiter
+		if (next === undefined) this.#tail = waiter
+		else next.previous = waiter
 		this.#size += 1
 		this.#limit(waiter)
 		const { signal } = request

@@ -81,6 +81,8 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	wrapper: Wrapper = { returned() {}, lost() {} }
 	/** Attempts end within `open` itself, where a driver refuses at once. */
 	failsAtOnce = false
+	/** What `open` throws, against its contract. */
+	throwsOnOpen: Error | undefined
 	discarded = 0
 	mostConnections = 0
 	readonly #connections = new Set<FakeConnection>()
@@ -114,6 +116,7 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	}
 
 	open(done: (error: unknown, connection: FakeConnection | undefined) => void): () => void {
+		if (this.throwsOnOpen !== undefined) throw this.throwsOnOpen
 		const { server } = this
 		const { clock, manner } = server
 		const connection: FakeConnection = { id: server.nextId(), pool: this, alive: true, answers: true, dirty: false, place: 'opening' }

@@ -1,0 +1,174 @@
+/** Who gets which connection of a pool: idle ones, asked ones, new ones? */
+import { expect, test } from 'vitest'
+import { stage } from './stage.ts'
+
+test('an idle connection is handed out without asking the server', async () => {
+	const { clock, pool, server, warm, expectQuiet } = stage()
+	await warm(1)
+	const caller = pool.ask()
+	await clock.advance(0)
+	expect(caller.connection).toBeDefined()
+	expect(server.asked).toBe(0)
+	expect(server.attempts).toHaveLength(0)
+	expectQuiet()
+})
+
+test('two callers at the same moment with one idle connection both get one: the second is opened', async () => {
+	const { clock, pool, server, warm } = stage()
+	await warm(1)
+	const callers = [pool.ask(), pool.ask()]
+	await clock.advance(100)
+	expect(callers.every(({ connection }) => connection !== undefined)).toBe(true)
+	expect(server.attempts).toHaveLength(1)
+})
+
+test('a burst of callers uses the idle connections and opens as many as are missing, no more', async () => {
+	const { clock, pool, server, warm, callers, expectQuiet } = stage({ capacity: 10 })
+	await warm(3)
+	for (let each = 0; each < 8; each++) pool.ask()
+	await clock.advance(1_000)
+	expect(callers.every(({ connection }) => connection !== undefined)).toBe(true)
+	expect(server.attempts).toHaveLength(5)
+	expect(pool.source.total()).toBe(8)
+	expectQuiet()
+})
+
+test('a pool never has more connections than it may have', async () => {
+	const { clock, pool, callers } = stage({ capacity: 3 })
+	for (let each = 0; each < 50; each++) pool.ask({ onTold: (caller) => clock.setTimer(() => pool.bringBack(caller), 5) })
+	await clock.advance(5_000)
+	expect(callers.every(({ told }) => told === 1)).toBe(true)
+	expect(pool.source.mostConnections).toBe(3)
+})
+
+test('callers whose idle connections turn out stale keep their places in the line', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 3 })
+	await warm(3)
+	const [first] = pool.source.idleConnections
+	if (first) pool.source.break(first)
+	const order: number[] = []
+	for (let each = 0; each < 3; each++) pool.ask({ onTold: (caller) => order.push(caller.number) })
+	await clock.advance(100)
+	expect(server.asked).toBe(2)
+	expect(order).toEqual([0, 1, 2])
+})
+
+test('one caller has one idle connection asked, not all of them', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 10 })
+	await warm(10)
+	const [first] = pool.source.idleConnections
+	if (first) pool.source.break(first)
+	const caller = pool.ask()
+	await clock.advance(100)
+	expect(caller.connection).toBeDefined()
+	expect(server.asked).toBe(1)
+})
+
+test('while an old connection is asked, one new attempt goes beside it: it decides sooner than a silent link', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 10 })
+	await warm(3)
+	const [first, second, third] = pool.source.idleConnections
+	for (const silent of [second, third]) if (silent) silent.answers = false
+	if (first) pool.source.break(first)
+	const caller = pool.ask()
+	await clock.advance(server.connectMs)
+	expect(caller.connection).toBeDefined()
+	expect(server.attempts).toHaveLength(1)
+})
+
+test('a connection that does not answer within the time limit of a probe is closed, and its caller gets another', async () => {
+	const { clock, pool, server, warm, expectQuiet } = stage({ capacity: 1 })
+	await warm(1)
+	const [silent] = pool.source.idleConnections
+	if (silent) silent.answers = false
+	// Something else on the endpoint was lost: what this pool holds is asked.
+	stageLoss(pool)
+	const caller = pool.ask()
+	await clock.advance(4_999)
+	expect(caller.told).toBe(0)
+	await clock.advance(1 + server.connectMs)
+	expect(caller.connection).toBeDefined()
+	expect(caller.connection).not.toBe(silent)
+	expect(silent?.place).toBe('gone')
+	expectQuiet()
+})
+
+test('connections from before an outage are replaced, not handed out and not asked', async () => {
+	const { clock, pool, server, warm, callers } = stage({ capacity: 5 })
+	await warm(4)
+	const old = [...pool.source.idleConnections]
+	const held = Array.from({ length: 4 }, () => pool.ask())
+	await clock.advance(0)
+	server.manner = 'refuses'
+	pool.ask()
+	await clock.advance(1_000)
+	for (const caller of held) pool.bringBack(caller)
+	server.manner = 'accepts'
+	const later = Array.from({ length: 4 }, () => pool.ask())
+	await clock.advance(2_000)
+	expect(callers.every(({ told }) => told === 1)).toBe(true)
+	expect(later.some(({ connection }) => connection && old.includes(connection))).toBe(false)
+	expect(server.asked).toBe(0)
+	expect(pool.source.discarded).toBe(4)
+})
+
+test('a connection that comes back dirty is closed before anybody gets it', async () => {
+	const { clock, pool, warm } = stage({ capacity: 1 })
+	await warm(1)
+	const first = pool.ask()
+	await clock.advance(0)
+	const dirty = first.connection
+	if (dirty) dirty.dirty = true
+	const second = pool.ask()
+	pool.bringBack(first)
+	await clock.advance(100)
+	expect(second.connection).toBeDefined()
+	expect(second.connection).not.toBe(dirty)
+	expect(pool.source.discarded).toBe(1)
+})
+
+test('a connection whose last caller has gone before it was opened goes into the pool', async () => {
+	const { clock, pool, server, expectQuiet } = stage()
+	const leaving = new AbortController()
+	pool.ask({ signal: leaving.signal })
+	leaving.abort(new Error('gone'))
+	await clock.advance(server.connectMs)
+	expect(pool.source.idle()).toBe(1)
+	expectQuiet()
+})
+
+test('an idle connection that vanishes before it is handed over costs its caller nothing but time', async () => {
+	const { clock, pool, warm } = stage({ capacity: 2 })
+	await warm(1)
+	const caller = pool.ask()
+	const [vanishing] = pool.source.idleConnections
+	if (vanishing) pool.source.remove(vanishing)
+	await clock.advance(100)
+	expect(caller.connection).toBeDefined()
+})
+
+test('a caller that asks again from within its callback waits behind those who were there before', async () => {
+	const { clock, pool, server } = stage({ capacity: 1 })
+	const order: string[] = []
+	server.manner = 'refuses'
+	const again = (name: string) => ({
+		onTold: (caller: Parameters<typeof pool.bringBack>[0]) => {
+			order.push(name)
+			if (name === 'first') pool.ask(again('again'))
+			clock.setTimer(() => pool.bringBack(caller), 1)
+		},
+	})
+	pool.ask(again('first'))
+	pool.ask(again('second'))
+	await clock.advance(500)
+	server.manner = 'accepts'
+	await clock.advance(2_000)
+	expect(order).toEqual(['first', 'second', 'again'])
+})
+
+/** Another connection of the same endpoint is lost. */
+function stageLoss(pool: ReturnType<typeof stage>['pool']): void {
+	const { policy } = pool.core
+	policy.endpoint.lost(policy.endpoint.generation)
+}
+
