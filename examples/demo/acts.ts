@@ -44,13 +44,13 @@ const acts: readonly Act[] = [
 	},
 	{
 		title: 'clean restart',
-		begins: 0.34,
+		begins: 0.3,
 		lasts: 0.05,
 		play: ({ server, stage, lengthMs }) => outage(stage, lengthMs, () => server.stop('fast'), server),
 	},
 	{
 		title: 'backends terminated',
-		begins: 0.5,
+		begins: 0.45,
 		lasts: 0.04,
 		async play({ server, databases, lengthMs }) {
 			await terminateBackends(server, databases)

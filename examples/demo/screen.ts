@@ -21,7 +21,7 @@ export class Screen {
 
 	/** Writes a line above the bar. */
 	line(text = ''): void {
-		this.#out.write(this.#rich ? `\r${csi}2K${text}\n${this.#bar}` : `${text}\n`)
+		this.#out.write(this.#bar === '' ? `${text}\n` : `\r${csi}2K${text}\n${this.#bar}`)
 	}
 
 	/** Starts to show both sides once a second. */

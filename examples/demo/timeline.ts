@@ -7,8 +7,8 @@ const width = 1_000
 const left = 64
 const right = 16
 const panelHeight = 170
-const panelGap = 56
-const firstPanelTop = 112
+const panelGap = 76
+const firstPanelTop = 138
 const binMs = 500
 
 const plotWidth = width - left - right
@@ -45,7 +45,7 @@ export function timeline({ sides, acts, endMs, setting }: Run): string {
 		const { commits, errors } = series[index] as (typeof series)[number]
 		return panel({ side, commits, errors, panelTop, top, x, endMs, acts })
 	})
-	const height = firstPanelTop + sides.length * (panelHeight + panelGap) + 4
+	const height = firstPanelTop + sides.length * (panelHeight + panelGap) - panelGap + 32
 	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title description">
 <title id="title">Commits and errors a second, ${escapeXml(sides.map(({ name }) => name).join(' and '))} pool side by side</title>
 <desc id="description">${escapeXml(describe(sides, acts, endMs))}</desc>
@@ -88,7 +88,7 @@ function panel({ side, commits, errors, panelTop, top, x, endMs, acts }: Panel):
 	})
 	const { done, errorTimes } = side.tally
 	return [
-		`<g><text x="${left}" y="${panelTop - 22}"><tspan font-weight="600">${side.name}</tspan>: ${count(done.size)} commits, ${count(errorTimes.length)} errors</text>`,
+		`<g><text x="${left}" y="${panelTop - 26}"><tspan font-weight="600">${side.name}</tspan>: ${count(done.size)} commits, ${count(errorTimes.length)} errors</text>`,
 		...bands,
 		`<path class="commits" d="M${left} ${bottom}${outline}L${x(endMs)} ${bottom}Z"/>`,
 		...bars.filter(Boolean),

@@ -1,0 +1,164 @@
+/** Does the demo keep its word: an exit code that tells the truth, a picture, plain lines in a pipe, and nothing left behind? */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmod } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Stage } from '../../examples/demo/acts.ts'
+import { bareSide } from '../../examples/demo/bare.ts'
+import { brokenPromises } from '../../examples/demo/summary.ts'
+import { Tally } from '../../examples/demo/tally.ts'
+import { timeline } from '../../examples/demo/timeline.ts'
+import { audit, openBank } from '../../examples/demo/world.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
+import { root } from './modules.ts'
+
+const demo = [join(root, 'node_modules/tsx/dist/cli.mjs'), join(root, 'examples/demo/main.ts')]
+const demoLimitMs = 90_000
+
+let folder: string
+
+beforeEach(async () => {
+	folder = mkdtempSync(join(tmpdir(), 'demo-test-'))
+	// The user who runs the server has to get through.
+	await chmod(folder, 0o755)
+})
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Starts the demo as a process group of its own, as a terminal does, with a place of its own for temporary files. */
+function startDemo(...args: string[]): { child: ChildProcess; output(): string } {
+	const child = spawn(process.execPath, [...demo, ...args], {
+		cwd: folder,
+		env: { ...process.env, TMPDIR: folder, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') },
+		stdio: ['ignore', 'pipe', 'pipe'],
+		detached: true,
+	})
+	let output = ''
+	const keep = (chunk: Buffer) => {
+		output += chunk
+	}
+	child.stdout?.on('data', keep)
+	child.stderr?.on('data', keep)
+	return { child, output: () => output }
+}
+
+/** Resolves when no process mentions the folder any more and no server's files are in it. */
+async function nothingLeft(): Promise<void> {
+	const left = () => [
+		...execFileSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' })
+			.split('\n')
+			.filter((line) => line.includes(folder)),
+		...readdirSync(folder).filter((name) => name.startsWith('holdfast-')),
+	]
+	await until(() => left().length === 0, { what: `nothing to be left of the demo, there is ${left().join('; ')}`, everyMs: 50 })
+}
+
+/** The first thing that is wrong with a text as XML; undefined where it is well formed. */
+function xmlFault(text: string): string | undefined {
+	const open: string[] = []
+	const withoutTags = text.replaceAll(/<(\/?)([a-zA-Z]+)((?:\s+[a-zA-Z:-]+="[^"<]*")*)\s*(\/?)>/g, (_, closing, name, __, empty) => {
+		if (closing === '') {
+			if (empty === '') open.push(name)
+		} else if (open.pop() !== name) open.push(`/${name}`)
+		return ''
+	})
+	if (open.length > 0) return `unbalanced: ${open.join(' ')}`
+	return /<|&(?!(amp|lt|gt|quot);)/.exec(withoutTags)?.[0]
+}
+
+test(
+	'a short run exits with 0, in plain lines, with a table of both sides and a picture in the file that it names, and leaves nothing behind',
+	async () => {
+		const { child, output } = startDemo('--seconds', '8', '--workers', '20')
+		const [code] = await once(child, 'close')
+		expect(code, output()).toBe(0)
+		for (const act of ['kill -9', 'clean restart', 'backends terminated', 'deadlocks', 'serialization failures']) {
+			expect(output()).toContain(`---- ${act} ----`)
+		}
+		expect(output()).toMatch(/^ {3}1 s {2}wrapped .* commits .* errors .* waiting {2}endpoint \w+$/m)
+		expect(output()).toMatch(/^errors that reached the application +0 +[\d,]*[1-9][\d,]*$/m)
+		expect(output()).toMatch(/^balance check +exact +exact$/m)
+		// A pipe gets no cursor movement, no colour, no carriage return.
+		expect([...output()].filter((character) => character < ' ' && character !== '\n')).toEqual([])
+		const picture = join(folder, 'demo-timeline.svg')
+		expect(output()).toContain(picture)
+		expect(xmlFault(readFileSync(picture, 'utf8'))).toBeUndefined()
+		await nothingLeft()
+	},
+	demoLimitMs,
+)
+
+test(
+	'Ctrl-C during an outage ends the demo with 130 and leaves neither a process nor a file',
+	async () => {
+		const { child, output } = startDemo('--seconds', '30')
+		await until(() => output().includes('---- kill -9 ----'), { what: 'the first act', timeoutMs: demoLimitMs })
+		process.kill(-(child.pid as number), 'SIGINT')
+		const [code] = await once(child, 'close')
+		expect(code, output()).toBe(130)
+		await nothingLeft()
+		expect(existsSync(join(folder, 'demo-timeline.svg'))).toBe(false)
+	},
+	demoLimitMs,
+)
+
+test(
+	'a bad option is named with its rule and value before anything is started, with exit code 2',
+	async () => {
+		for (const [args, message] of [
+			[['--seconds', '5s'], '--seconds must be a whole number from 8 to 600, got "5s"'],
+			[['--driver', 'mysql2'], '--driver must be pg (others are not there yet), got "mysql2"'],
+			[['--out', 'no/such/folder/x.svg'], '--out must be a file in a folder that exists, got "no/such/folder/x.svg"'],
+			[['--secnods', '9'], "Unknown option '--secnods'"],
+		] as const) {
+			const { child, output } = startDemo(...args)
+			const [code] = await once(child, 'close')
+			expect({ code, output: output() }).toMatchObject({ code: 2, output: expect.stringContaining(message) })
+			expect(output()).not.toContain('starting')
+		}
+	},
+	demoLimitMs,
+)
+
+test('the audit sees a lost cent, a lost transfer, and one that was done although it was reported as failed', async () => {
+	const server = await startPostgres()
+	try {
+		const database = await openBank(server, 'bare')
+		const side = bareSide(server.config(database), new Tally(new Stage().now))
+		const transfer = { from: 1, to: 2, cents: 100, isolation: 'serializable' } as const
+		for (const id of [1, 2]) await side.transfer({ ...transfer, id })
+		await side.pool.end()
+		const { tally } = side
+		tally.started()
+		tally.committed(1)
+		tally.started()
+		tally.committed(2)
+		const exact = { centsOff: 0, wrongAccounts: 0, lost: 0, doneAfterAll: 0, unanswered: 0 }
+		expect(await audit(server, side)).toEqual(exact)
+		expect(brokenPromises({ side, audit: exact, hanging: 0 })).toEqual([])
+		await server.query('update accounts set cents = cents - 1 where id = 1', database)
+		tally.started()
+		tally.committed(3)
+		tally.done.delete(2)
+		tally.started()
+		tally.failedWith(2, new Error('<no> & "yes"'))
+		const found = await audit(server, side)
+		expect(found).toEqual({ centsOff: -1, wrongAccounts: 1, lost: 1, doneAfterAll: 1, unanswered: 0 })
+		expect(brokenPromises({ side, audit: found, hanging: 1 })).toHaveLength(6)
+		const picture = timeline({ sides: [side], acts: [{ title: '<a> & b', fromMs: 0, toMs: 1 }], endMs: 10, setting: '"' })
+		expect(xmlFault(picture)).toBeUndefined()
+	} finally {
+		await server.dispose()
+	}
+})
+
+test('the check of the picture sees what is no XML', () => {
+	expect(xmlFault('<a><b/>x &amp; y</a>')).toBeUndefined()
+	expect(xmlFault('<a><b></a>')).toBeDefined()
+	expect(xmlFault('<a>1 < 2</a>')).toBeDefined()
+	expect(xmlFault('<a>x & y</a>')).toBeDefined()
+})
