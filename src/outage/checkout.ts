@@ -8,7 +8,7 @@ import type { Endpoint, Permit, Seeker } from './endpoint.ts'
 import { Freshness } from './freshness.ts'
 import type { Scheduler } from './scheduler.ts'
 import { UnderWay } from './underway.ts'
-import { type Request, WaitingList } from './waiting-list.ts'
+import { type Request, tell, WaitingList } from './waiting-list.ts'
 
 export interface CheckoutLimits {
 	/** Callers that may wait while the endpoint is not up. */
@@ -67,8 +67,8 @@ export class Checkout<C extends object> implements Seeker {
 
 	/** Asks for a connection. */
 	acquire(request: Request<C>): void {
-		if (this.#ending.error !== undefined) request.done(this.#ending.error, undefined)
-		else if (request.signal?.aborted) request.done(request.signal.reason, undefined)
+		if (this.#ending.error !== undefined) tell(request, this.#ending.error, undefined)
+		else if (request.signal?.aborted) tell(request, request.signal.reason, undefined)
 		else if (this.#line.size === 0 && this.#unclaimed() > 0) this.#takeIdle(request)
 		else this.#wait(request)
 	}
@@ -88,7 +88,7 @@ export class Checkout<C extends object> implements Seeker {
 		if (this.#wanted() <= 0 || this.#source.total() >= this.#source.capacity) return false
 		this.#opening += 1
 		this.#underWay.begin<[error: unknown, connection: C | undefined]>(
-			(done) => this.#source.open(done),
+			(done) => this.#tryToOpen(done),
 			(error, connection) => {
 				this.#opening -= 1
 				if (connection === undefined) this.#openFailed(permit, error)
@@ -104,6 +104,16 @@ export class Checkout<C extends object> implements Seeker {
 		return true
 	}
 
+	/** A driver that throws instead of calling back must not keep the permit, and with it everybody. */
+	#tryToOpen(done: (error: unknown, connection: C | undefined) => void): () => void {
+		try {
+			return this.#source.open(done)
+		} catch (error) {
+			done(error, undefined)
+			return () => {}
+		}
+	}
+
 	#openFailed(permit: Permit, error: unknown): void {
 		const fault = classify(error, { phase: 'connect' })
 		if (this.#ending.error !== undefined) permit.abandoned()
@@ -112,14 +122,14 @@ export class Checkout<C extends object> implements Seeker {
 			// A wrong password concerns the caller at the head; the others try for themselves.
 			const request = this.#line.shift()
 			permit.refused()
-			request?.done(error, undefined)
+			if (request !== undefined) tell(request, error, undefined)
 		}
 	}
 
 	#wait(request: Request<C>): void {
 		const refusal = this.#endpoint.state === 'up' ? undefined : this.#refusal(request)
 		if (refusal !== undefined) {
-			request.done(refusal, undefined)
+			tell(request, refusal, undefined)
 			return
 		}
 		this.#line.join(request, this.#line.nextPlace())
@@ -139,11 +149,11 @@ export class Checkout<C extends object> implements Seeker {
 		this.#source.take((_error, connection) => {
 			this.#claimed -= 1
 			if (connection !== undefined && this.#ending.error === undefined && this.#isFresh(connection)) {
-				request.done(undefined, connection)
+				tell(request, undefined, connection)
 				return
 			}
 			// It keeps its place while the connection is asked or replaced.
-			if (this.#ending.error !== undefined) request.done(this.#ending.error, undefined)
+			if (this.#ending.error !== undefined) tell(request, this.#ending.error, undefined)
 			else this.#line.join(request, place)
 			if (connection !== undefined) this.#checkAndServe(connection)
 			this.#pump()
@@ -210,13 +220,13 @@ export class Checkout<C extends object> implements Seeker {
 	#serve(connection: C): void {
 		const request = this.#line.shift()
 		if (request === undefined) this.#source.giveBack(connection)
-		else request.done(undefined, connection)
+		else tell(request, undefined, connection)
 	}
 
 	/** Ends every wait with the error, gives up connection attempts, and leaves the endpoint. */
 	#close(error: HoldfastError): void {
 		this.#endpoint.leave(this)
-		for (let request = this.#line.shift(); request !== undefined; request = this.#line.shift()) request.done(error, undefined)
+		for (let request = this.#line.shift(); request !== undefined; request = this.#line.shift()) tell(request, error, undefined)
 		this.#underWay.end()
 		this.#scheduler.release(this.#endpoint)
 	}

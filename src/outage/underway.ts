@@ -19,6 +19,7 @@ export class UnderWay {
 		let giveUp: (() => void) | undefined
 		const limit = wakeUps.at(clock.now() + this.#limitMs, () => giveUp?.())
 		giveUp = start((...answer) => {
+			if (answered) return
 			answered = true
 			wakeUps.cancel(limit)
 			if (giveUp !== undefined) this.#giveUps.delete(giveUp)

@@ -10,6 +10,20 @@ export interface Request<C> {
 	done(error: unknown, connection: C | undefined): void
 }
 
+/**
+ * Tells a caller what became of its request. What its callback throws surfaces as an uncaught exception, as it does with the bare
+ * drivers, but not in here: the other callers would be forgotten.
+ */
+export function tell<C>(request: Request<C>, error: unknown, connection: C | undefined): void {
+	try {
+		request.done(error, connection)
+	} catch (thrown) {
+		queueMicrotask(() => {
+			throw thrown
+		})
+	}
+}
+
 /** What ends a wait, and with which error. */
 export interface WaitingRules {
 	/** How long a caller waits for a busy pool: the pool's own option, where it has one. */
@@ -106,7 +120,7 @@ export class WaitingList<C> {
 	#fail(waiter: Waiter<C>, error: unknown): void {
 		this.#remove(waiter)
 		this.#rules.left()
-		waiter.request.done(error, undefined)
+		tell(waiter.request, error, undefined)
 	}
 
 	#remove(waiter: Waiter<C>): void {

@@ -147,6 +147,43 @@ test('an idle connection that vanishes before it is handed over costs its caller
 	expect(caller.connection).toBeDefined()
 })
 
+test('a callback that throws harms nobody else: the others are served, and its error surfaces as uncaught', async () => {
+	const { clock, pool, server } = stage({ capacity: 3 })
+	const surfaced = catchUncaught()
+	server.manner = 'refuses'
+	const failing = pool.ask({
+		onTold: () => {
+			throw new Error('thrown by a callback')
+		},
+	})
+	const others = [pool.ask(), pool.ask()]
+	await clock.advance(500)
+	server.manner = 'accepts'
+	await clock.advance(2_000)
+	expect(failing.told).toBe(1)
+	expect(others.every(({ connection }) => connection !== undefined)).toBe(true)
+	expect((await surfaced()).map(({ message }) => message)).toEqual(['thrown by a callback'])
+})
+
+test('a callback that throws at the end of the pool does not keep the other callers waiting', async () => {
+	const { clock, pool, server, callers, expectQuiet } = stage()
+	const surfaced = catchUncaught()
+	server.manner = 'refuses'
+	pool.ask({
+		onTold: () => {
+			throw new Error('thrown by a callback')
+		},
+	})
+	pool.ask()
+	pool.ask()
+	await clock.advance(100)
+	pool.core.end()
+	await clock.advance(10)
+	expect(callers.map(({ told }) => told)).toEqual([1, 1, 1])
+	expect(await surfaced()).toHaveLength(1)
+	expectQuiet()
+})
+
 test('a caller that asks again from within its callback waits behind those who were there before', async () => {
 	const { clock, pool, server } = stage({ capacity: 1 })
 	const order: string[] = []
@@ -166,9 +203,35 @@ test('a caller that asks again from within its callback waits behind those who w
 	expect(order).toEqual(['first', 'second', 'again'])
 })
 
+test('a pool whose driver throws when it opens a connection passes the error on and goes on working', async () => {
+	const { clock, pool, server, expectQuiet } = stage()
+	pool.source.throwsOnOpen = new TypeError('cannot make a client of this')
+	const caller = pool.ask()
+	await clock.advance(10)
+	expect(caller.error).toBe(pool.source.throwsOnOpen)
+	pool.source.throwsOnOpen = undefined
+	const next = pool.ask()
+	await clock.advance(server.connectMs)
+	expect(next.connection).toBeDefined()
+	expectQuiet()
+})
+
 /** Another connection of the same endpoint is lost. */
 function stageLoss(pool: ReturnType<typeof stage>['pool']): void {
 	const { policy } = pool.core
 	policy.endpoint.lost(policy.endpoint.generation)
 }
 
+/** Collects what would end the process, instead of the test runner. */
+function catchUncaught(): () => Promise<Error[]> {
+	const before = process.listeners('uncaughtException')
+	process.removeAllListeners('uncaughtException')
+	const caught: Error[] = []
+	process.on('uncaughtException', (error) => caught.push(error))
+	return async () => {
+		await new Promise((resolve) => setImmediate(resolve))
+		process.removeAllListeners('uncaughtException')
+		for (const listener of before) process.on('uncaughtException', listener)
+		return caught
+	}
+}
