@@ -46,6 +46,13 @@ export interface CallOptions {
 	readonly label?: string | undefined
 }
 
+/** What was found out of a commit in doubt. */
+export interface Doubt {
+	readonly xid?: string | undefined
+	readonly token?: string | undefined
+	readonly detail?: string | undefined
+}
+
 const keptFaults = 20
 
 export class Call {
@@ -69,7 +76,7 @@ export class Call {
 	}
 
 	/** Where the failed attempt stands with the policy: returns once the next may start, or throws what the caller gets. */
-	async next(error: unknown, fault: Fault, phase: Phase, work: Repeatability): Promise<void> {
+	async next(error: unknown, fault: Fault, phase: Phase, work: Repeatability, doubt?: Doubt): Promise<void> {
 		const { scheduler, counters, onRetry } = this.#policy
 		this.#faults.push(fault)
 		if (this.#faults.length > keptFaults) this.#faults.shift()
@@ -79,9 +86,11 @@ export class Call {
 		if (mayRerun(fault, work) === 'in doubt') {
 			// The client's own time limit on a statement stays the driver's error; a lost COMMIT is never just an error.
 			if (!fault.retryable && phase !== 'commit') throw this.#report(error)
-			counters.inDoubt += 1
-			counters.unresolved += 1
-			throw this.#report(new InDoubtError({ cause: error, attempts: this.attempts, phase: phase === 'commit' ? 'commit' : 'statement' }))
+			if (phase !== 'commit') {
+				counters.inDoubt += 1
+				counters.unresolved += 1
+			}
+			throw this.#report(this.inDoubt(error, phase, doubt))
 		}
 		if (!wanted) throw this.#report(error)
 		const waitMs = this.#policy.wait(attempt)
@@ -93,6 +102,19 @@ export class Call {
 		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#label })
 		if (waitMs > 0) await this.#sleep(waitMs)
 		this.attempts += 1
+	}
+
+	/** The error of work that can neither be called done nor be run again. */
+	inDoubt(cause: unknown, phase: Phase, doubt?: Doubt): InDoubtError {
+		return new InDoubtError({ cause, attempts: this.attempts, phase: phase === 'commit' ? 'commit' : 'statement', ...doubt })
+	}
+
+	/** Waits a little within the call's limits. False, at once, where the deadline leaves no room; rejects when the wait is ended. */
+	async pause(delayMs: number): Promise<boolean> {
+		const { scheduler, ending } = this.#policy
+		if (scheduler.clock.now() + delayMs >= this.deadlineAtMs) return false
+		await scheduler.wait(delayMs, this.signal, ending)
+		return true
 	}
 
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */

@@ -25,10 +25,28 @@ export interface ConnectionSource<C extends object> {
 /** What the server last said of the transaction on a connection; `unknown` where the driver cannot tell, `dead` where the link is lost. */
 export type TransactionStatus = 'none' | 'open' | 'failed' | 'dead' | 'unknown'
 
+/** What a transaction was marked with when it began, so that the server can be asked about it later. Drivers add what they need. */
+export interface CommitMark {
+	readonly xid?: string | undefined
+	readonly token?: string | undefined
+}
+
+/** What the server says of a marked transaction. `running`: ask again. `unknown`: it cannot be told, and asking again will not help. */
+export type CommitVerdict =
+	| { readonly state: 'applied' }
+	| { readonly state: 'not applied' }
+	| { readonly state: 'running' }
+	| { readonly state: 'unknown'; readonly why: string }
+
 /** What the runner needs to drive one transaction. Each statement rejects with the driver's own error. */
 export interface TransactionDriver<C extends object> {
-	/** The statement that opens a transaction of this kind. */
-	beginText(options: TransactionModes): string
+	/**
+	 * Opens a transaction of this kind. Where commits are verified and it may write, it is marked in the same round trip.
+	 * Nothing has been applied whatever comes of it.
+	 */
+	begin(connection: C, modes: TransactionModes): Promise<CommitMark | undefined>
+	/** Asks once what became of a marked transaction, and ends what is left of it on the server. Rejects with the driver's error. */
+	look(connection: C, mark: CommitMark): Promise<CommitVerdict>
 	execute(connection: C, text: string): Promise<void>
 	/** `rolled_back`: the server answered COMMIT by saying that it rolled back. */
 	commit(connection: C): Promise<'committed' | 'rolled_back'>

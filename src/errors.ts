@@ -12,6 +12,7 @@ export type HoldfastErrorCode =
 	| 'HOLDFAST_TRANSACTION_CONTROL'
 	| 'HOLDFAST_ROLLED_BACK'
 	| 'HOLDFAST_ATTEMPT_TIMEOUT'
+	| 'HOLDFAST_LEDGER'
 
 // Symbol.for, so that the check holds across two copies of the package in one process.
 const brand = Symbol.for('holdfast.error')

@@ -3,6 +3,7 @@ export type { RetryEvent } from './call.ts'
 export { type ClassifyOptions, classify } from './classify/classify.ts'
 export type { ClassificationRow } from './classify/table.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { type CommitLedger, commitLedger, type LedgerOptions } from './commit-ledger.ts'
 export {
 	DeadlineError,
 	HoldfastError,

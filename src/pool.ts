@@ -2,9 +2,10 @@
 import { Call, type CallOptions, type Policy, type RetryEvent } from './call.ts'
 import { checkRows } from './classify/classify.ts'
 import type { ClassificationRow } from './classify/table.ts'
+import { CommitLedger } from './commit-ledger.ts'
 import type { ConnectionSource } from './contract.ts'
 import { HoldfastError } from './errors.ts'
-import { abortSignal, bool, checkOptions, fn, type OptionRules, oneOf, positiveMs, positiveMsOrInfinity, wholeNumber } from './options.ts'
+import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrInfinity, wholeNumber } from './options.ts'
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
@@ -30,8 +31,11 @@ export interface PoolOptions {
 	when?: When | undefined
 	/** Callers that may wait while the endpoint is not up; one more gets an OverloadError at once. Default 10,000. */
 	maxWaiting?: number | undefined
-	/** What to do about a COMMIT whose answer was lost. `'off'`: an InDoubtError. */
-	commit?: 'off' | undefined
+	/**
+	 * What to do about a COMMIT whose answer was lost. `'verify'`: ask the server's own record, which a crash makes unusable.
+	 * A `commitLedger(…)`: ask the ledger, which survives crashes and failovers. `'off'`: an InDoubtError. Default 'verify'.
+	 */
+	commit?: 'verify' | 'off' | CommitLedger | undefined
 	/** Whether a plain read (by its text) may be rerun when its answer was lost. A SELECT can call a function that writes. Default true. */
 	readsAreSafe?: boolean | undefined
 	/** Called before each rerun. An error that it throws ends the call. */
@@ -45,6 +49,10 @@ export interface PoolOptions {
 }
 
 const scheduler = { rule: 'a scheduler made by createScheduler', accepts: (value: unknown) => value instanceof Scheduler }
+const commit = {
+	rule: "'verify', 'off' or a ledger made by commitLedger",
+	accepts: (value: unknown) => value === 'verify' || value === 'off' || value instanceof CommitLedger,
+}
 const rows = { rule: 'an array of classification rows', accepts: (value: unknown) => Array.isArray(value) }
 
 export const poolRules: OptionRules<PoolOptions> = {
@@ -55,7 +63,7 @@ export const poolRules: OptionRules<PoolOptions> = {
 	wait: fn,
 	when: fn,
 	maxWaiting: wholeNumber,
-	commit: oneOf('off'),
+	commit,
 	readsAreSafe: bool,
 	onRetry: fn,
 	signal: abortSignal,

@@ -15,6 +15,7 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { PgCore } from './core.ts'
+import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { type QueryOptions, Statement } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
@@ -22,6 +23,8 @@ import { PgSource } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
 import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
+import type { Witness } from './witness.ts'
+import { XactWitness } from './xact.ts'
 
 export type { PoolOptions as HoldfastOptions, QueryOptions, Stats, TransactionOptions }
 
@@ -101,15 +104,20 @@ function install(pool: PgPool, options: PoolOptions): void {
 		installMethods(pool, replacedMethods(pool, core, bare))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
-	for (const [name, value] of Object.entries(addedMethods(core)))
+	for (const [name, value] of Object.entries(addedMethods(core, options)))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
+function witnessOf({ commit = 'verify' }: PoolOptions): Witness | undefined {
+	if (commit === 'off') return undefined
+	return commit === 'verify' ? new XactWitness() : new LedgerWitness(commit)
+}
+
 /** What a wrapped pool has beside the methods of pg. */
-function addedMethods(core: PgCore): object {
+function addedMethods(core: PgCore, options: PoolOptions): object {
 	const host = {
 		policy: core.policy,
-		driver: new PgTransactionDriver(core),
+		driver: new PgTransactionDriver(core, witnessOf(options)),
 		attemptTimeoutMs: core.attemptTimeoutMs,
 		acquire: (call: Call) => core.acquire(call),
 		scope: (state: AttemptState<PgClient>) => new PgTransaction(state),

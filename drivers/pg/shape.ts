@@ -49,6 +49,7 @@ export interface PgClient extends EventEmitter {
 	/** `activeQuery` before pg 8.17. */
 	_getActiveQuery?(): Submittable | null
 	readonly activeQuery?: Submittable | null
+	readonly pipeline?: boolean
 	/** Absent in pg-native. */
 	readonly connection?: {
 		readonly stream: { destroy(error?: Error): unknown }

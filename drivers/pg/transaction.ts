@@ -1,5 +1,7 @@
 /** How are transactions run over pg? The statements, and the handle that the user's function gets. */
 import {
+	type CommitMark,
+	type CommitVerdict,
 	controlStatements,
 	HoldfastError,
 	mayControlTransaction,
@@ -8,26 +10,52 @@ import {
 	TransactionScope,
 	type TransactionStatus,
 } from '../../src/driver.ts'
+import { beginMarked } from './begin.ts'
 import { cut, execute, whenQuiet } from './client.ts'
 import type { PgCore } from './core.ts'
 import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
 import { isAlive, isBusy, openCursors, transactionStatus } from './state.ts'
+import { sqlstateOf, type Witness } from './witness.ts'
 
 export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	readonly #core: PgCore
+	readonly #witness: Witness | undefined
 
-	constructor(core: PgCore) {
+	/** Without a witness commits are not verified. */
+	constructor(core: PgCore, witness: Witness | undefined) {
 		this.#core = core
+		this.#witness = witness
 	}
 
-	beginText({ isolation, readOnly, deferrable }: TransactionModes): string {
-		const modes = [
-			isolation && `ISOLATION LEVEL ${isolation.toUpperCase()}`,
-			readOnly === undefined ? '' : readOnly ? 'READ ONLY' : 'READ WRITE',
-			deferrable === undefined ? '' : deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE',
-		]
-		return ['BEGIN', ...modes].filter(Boolean).join(' ')
+	async begin(client: PgClient, modes: TransactionModes): Promise<CommitMark | undefined> {
+		return (await this.beginAs(client, beginText(modes), modes.readOnly === true)).mark
+	}
+
+	/** Opens a transaction by this text, marked if it may write and its commit is to be verified. */
+	async beginAs(client: PgClient, text: string, readOnly: boolean): Promise<{ mark: CommitMark | undefined }> {
+		const witness = this.#witness
+		const preparing = readOnly ? undefined : witness?.prepare?.(client)
+		if (preparing !== undefined) await preparing
+		for (;;) {
+			const marking = readOnly ? undefined : witness?.marking(client)
+			if (witness === undefined || marking === undefined) {
+				await execute(client, text)
+				return { mark: undefined }
+			}
+			try {
+				return { mark: witness.read(client, await beginMarked(client, text, marking), marking) }
+			} catch (error) {
+				if (sqlstateOf(error) === undefined || !isAlive(client)) throw error
+				// The marking may have failed in a transaction that BEGIN has opened.
+				await execute(client, 'ROLLBACK')
+				if (!(await witness.adapt(client, error))) throw error
+			}
+		}
+	}
+
+	async look(client: PgClient, mark: CommitMark): Promise<CommitVerdict> {
+		return (this.#witness as Witness).look(client, mark)
 	}
 
 	async execute(client: PgClient, text: string): Promise<void> {
@@ -35,7 +63,9 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	}
 
 	async commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
+		this.#witness?.committing(client)
 		const { command } = (await execute(client, 'COMMIT')) as PgResult
+		this.#witness?.committed(client)
 		// The manual, "COMMIT": in a failed transaction it rolls back, and says so in its command tag only.
 		return command === 'ROLLBACK' ? 'rolled_back' : 'committed'
 	}
@@ -55,6 +85,15 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 		const broken = error !== undefined || !client._queryable
 		settle(this.#core, client, error ?? new Error('The connection was lost'), broken)
 	}
+}
+
+function beginText({ isolation, readOnly, deferrable }: TransactionModes): string {
+	const modes = [
+		isolation && `ISOLATION LEVEL ${isolation.toUpperCase()}`,
+		readOnly === undefined ? '' : readOnly ? 'READ ONLY' : 'READ WRITE',
+		deferrable === undefined ? '' : deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE',
+	]
+	return ['BEGIN', ...modes].filter(Boolean).join(' ')
 }
 
 function statusOf(client: PgClient): TransactionStatus {

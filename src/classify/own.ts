@@ -17,6 +17,7 @@ export const ownRows: readonly ClassificationRow[] = [
 	row('HOLDFAST_OVERLOAD', misuse, 'too many callers wait already'),
 	row('HOLDFAST_DEADLINE', misuse, 'the deadline passed while waiting'),
 	row('HOLDFAST_CLOSED', misuse, 'the pool was ended'),
+	row('HOLDFAST_LEDGER', misuse, 'the commit ledger cannot be used'),
 	row('HOLDFAST_TRANSACTION_ENDED', misuse, 'the transaction was over'),
 	row('HOLDFAST_TRANSACTION_CONTROL', misuse, 'the statement would have taken the transaction out of control'),
 	row(

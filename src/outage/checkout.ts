@@ -13,6 +13,8 @@ import { type Request, tell, WaitingList } from './waiting-list.ts'
 export interface CheckoutLimits {
 	/** Callers that may wait while the endpoint is not up. */
 	readonly maxWaiting: number
+	/** The pool's own signal: ends the waits of all its callers. */
+	readonly signal: AbortSignal | undefined
 	/** How long a caller waits for a busy pool on an endpoint that is up: the pool's own option, where it has one. */
 	readonly busyTimeoutMs: number | undefined
 	/** The error of that time limit, as the bare pool words it. */
@@ -24,7 +26,7 @@ export class Checkout<C extends object> implements Seeker {
 	readonly #endpoint: Endpoint
 	readonly #scheduler: Scheduler
 	readonly #ending: Ending
-	readonly #maxWaiting: number
+	readonly #limits: CheckoutLimits
 	readonly #line: WaitingList<C>
 	readonly #freshness: Freshness<C>
 	readonly #underWay: UnderWay
@@ -40,10 +42,11 @@ export class Checkout<C extends object> implements Seeker {
 		this.#endpoint = endpoint
 		this.#scheduler = scheduler
 		this.#ending = ending
-		this.#maxWaiting = limits.maxWaiting
+		this.#limits = limits
 		this.#freshness = new Freshness(endpoint)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
 		this.#line = new WaitingList(scheduler, {
+			signal: limits.signal,
 			busyTimeoutMs: limits.busyTimeoutMs,
 			busyTimeoutError: () => limits.busyTimeoutError(),
 			isBusy: () => endpoint.state === 'up',
@@ -67,8 +70,8 @@ export class Checkout<C extends object> implements Seeker {
 
 	/** Asks for a connection. */
 	acquire(request: Request<C>): void {
-		if (this.#ending.error !== undefined) tell(request, this.#ending.error, undefined)
-		else if (request.signal?.aborted) tell(request, request.signal.reason, undefined)
+		const over = this.#whyOver(request)
+		if (over !== undefined) tell(request, over.error, undefined)
 		else if (this.#line.size === 0 && this.#unclaimed() > 0) this.#takeIdle(request)
 		else this.#wait(request)
 	}
@@ -126,6 +129,13 @@ export class Checkout<C extends object> implements Seeker {
 		}
 	}
 
+	/** Why the request is over before it gets anything. */
+	#whyOver({ signal }: Request<C>): { error: unknown } | undefined {
+		if (this.#ending.error !== undefined) return { error: this.#ending.error }
+		if (signal?.aborted) return { error: signal.reason }
+		return this.#limits.signal?.aborted ? { error: this.#limits.signal.reason } : undefined
+	}
+
 	#wait(request: Request<C>): void {
 		const refusal = this.#endpoint.state === 'up' ? undefined : this.#refusal(request)
 		if (refusal !== undefined) {
@@ -137,7 +147,7 @@ export class Checkout<C extends object> implements Seeker {
 	}
 
 	#refusal(request: Request<C>): HoldfastError | undefined {
-		if (this.#line.size >= this.#maxWaiting) return this.#overload()
+		if (this.#line.size >= this.#limits.maxWaiting) return this.#overload()
 		// No wait is begun that cannot end in time.
 		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? this.#tooLate() : undefined
 	}
@@ -148,13 +158,14 @@ export class Checkout<C extends object> implements Seeker {
 		this.#claimed += 1
 		this.#source.take((_error, connection) => {
 			this.#claimed -= 1
-			if (connection !== undefined && this.#ending.error === undefined && this.#isFresh(connection)) {
+			const over = this.#whyOver(request)
+			if (over === undefined && connection !== undefined && this.#isFresh(connection)) {
 				tell(request, undefined, connection)
 				return
 			}
 			// It keeps its place while the connection is asked or replaced.
-			if (this.#ending.error !== undefined) tell(request, this.#ending.error, undefined)
-			else this.#line.join(request, place)
+			if (over === undefined) this.#line.join(request, place)
+			else tell(request, over.error, undefined)
 			if (connection !== undefined) this.#checkAndServe(connection)
 			this.#pump()
 		})

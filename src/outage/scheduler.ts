@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HoldfastError } from '../errors.ts'
 import { checkOptions, type OptionRules, positiveMs } from '../options.ts'
+import { Aborts } from './aborts.ts'
 import { Ending } from './ending.ts'
 import { Endpoint, type EndpointReport } from './endpoint.ts'
 import { defaultProbing, type Probing } from './probing.ts'
@@ -33,6 +34,8 @@ export const schedulerRules: OptionRules<SchedulerOptions> = {
 export class Scheduler {
 	readonly clock: Clock
 	readonly wakeUps: WakeUps
+	/** @internal */
+	readonly aborts = new Aborts()
 	readonly #probing: Probing
 	readonly #endpoints = new Map<string, Endpoint>()
 	/** @internal Ended by `close`. */
@@ -63,25 +66,29 @@ export class Scheduler {
 		if (endpoint.unused) this.#endpoints.delete(endpoint.address)
 	}
 
-	/** Waits on the scheduler's one timer. Rejects at once with the signal's reason, or with the error of `ending` when that is over. @internal */
-	wait(delayMs: number, signal: AbortSignal | undefined, ending: Ending): Promise<void> {
+	/**
+	 * Waits on the scheduler's one timer. Rejects at once with the reason of the signal that is aborted, or with the error of `ending`
+	 * when that is over. @internal
+	 */
+	wait(delayMs: number, signals: readonly AbortSignal[], ending: Ending): Promise<void> {
 		return new Promise((resolve, reject) => {
 			if (ending.error !== undefined) return reject(ending.error)
-			if (signal?.aborted) return reject(signal.reason)
+			const aborted = signals.find((signal) => signal.aborted)
+			if (aborted !== undefined) return reject(aborted.reason)
 			const leave = () => {
 				this.wakeUps.cancel(wakeUp)
-				signal?.removeEventListener('abort', onAbort)
+				for (const signal of signals) this.aborts.unwatch(signal, onAbort)
 				offEnd()
 			}
-			const onAbort = () => {
+			const onAbort = (reason: unknown) => {
 				leave()
-				reject(signal?.reason)
+				reject(reason)
 			}
 			const offEnd = ending.onEnd((error) => {
 				leave()
 				reject(error)
 			})
-			signal?.addEventListener('abort', onAbort, { once: true })
+			for (const signal of signals) this.aborts.watch(signal, onAbort)
 			const wakeUp: WakeUp = this.wakeUps.at(this.clock.now() + delayMs, () => {
 				leave()
 				resolve()

@@ -26,6 +26,8 @@ export function tell<C>(request: Request<C>, error: unknown, connection: C | und
 
 /** What ends a wait, and with which error. */
 export interface WaitingRules {
+	/** The pool's own signal, which ends every wait on it. */
+	readonly signal: AbortSignal | undefined
 	/** How long a caller waits for a busy pool: the pool's own option, where it has one. */
 	readonly busyTimeoutMs: number | undefined
 	/** Whether callers wait because the pool is busy. In an outage their deadlines rule. */
@@ -43,7 +45,7 @@ interface Waiter<C> {
 	previous: Waiter<C> | undefined
 	next: Waiter<C> | undefined
 	wakeUp: WakeUp | undefined
-	onAbort: (() => void) | undefined
+	readonly onAbort: (reason: unknown) => void
 }
 
 export class WaitingList<C> {
@@ -75,18 +77,16 @@ export class WaitingList<C> {
 		let next = this.#tail !== undefined && this.#tail.place < place ? undefined : this.#head
 		while (next !== undefined && next.place < place) next = next.next
 		const previous = next === undefined ? this.#tail : next.previous
-		const waiter: Waiter<C> = { request, place, previous, next, wakeUp: undefined, onAbort: undefined }
+		const waiter: Waiter<C> = { request, place, previous, next, wakeUp: undefined, onAbort: (reason) => this.#fail(waiter, reason) }
 		if (previous === undefined) this.#head = waiter
 		else previous.next = waiter
 		if (next === undefined) this.#tail = waiter
 		else next.previous = waiter
 		this.#size += 1
 		this.#limit(waiter)
-		const { signal } = request
-		if (signal !== undefined) {
-			waiter.onAbort = () => this.#fail(waiter, signal.reason)
-			signal.addEventListener('abort', waiter.onAbort, { once: true })
-		}
+		const { aborts } = this.#scheduler
+		if (request.signal !== undefined) aborts.watch(request.signal, waiter.onAbort)
+		if (this.#rules.signal !== undefined) aborts.watch(this.#rules.signal, waiter.onAbort)
 	}
 
 	/** Takes out the caller who has waited longest. */
@@ -129,7 +129,9 @@ export class WaitingList<C> {
 		if (waiter.next === undefined) this.#tail = waiter.previous
 		else waiter.next.previous = waiter.previous
 		this.#size -= 1
-		this.#scheduler.wakeUps.cancel(waiter.wakeUp)
-		if (waiter.onAbort !== undefined) waiter.request.signal?.removeEventListener('abort', waiter.onAbort)
+		const { wakeUps, aborts } = this.#scheduler
+		wakeUps.cancel(waiter.wakeUp)
+		if (waiter.request.signal !== undefined) aborts.unwatch(waiter.request.signal, waiter.onAbort)
+		if (this.#rules.signal !== undefined) aborts.unwatch(this.#rules.signal, waiter.onAbort)
 	}
 }

@@ -1,10 +1,11 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Call, type CallOptions, type Policy } from '../call.ts'
-import type { TransactionDriver, TransactionModes } from '../contract.ts'
+import { Call, type CallOptions, type Doubt, type Policy } from '../call.ts'
+import type { CommitMark, TransactionDriver, TransactionModes } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
 import type { Fault, Phase } from '../fault.ts'
 import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
+import { resolveCommit } from './resolve.ts'
 import { type AttemptState, callAsync, type TransactionScope } from './scope.ts'
 
 /** Options of `pool.transaction`. */
@@ -45,6 +46,7 @@ interface Failure {
 	readonly error: unknown
 	readonly fault: Fault
 	readonly phase: Phase
+	readonly doubt?: Doubt
 }
 
 interface Running {
@@ -75,7 +77,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 			await tellCommitted(outcome.callbacks)
 			return outcome.value
 		}
-		await call.next(outcome.error, outcome.fault, outcome.phase, work)
+		await call.next(outcome.error, outcome.fault, outcome.phase, work, outcome.doubt)
 	}
 }
 
@@ -107,8 +109,9 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	const tx = host.scope(state)
 	const context: Running = { host, active: true, outer: running.getStore() }
 	try {
+		let mark: CommitMark | undefined
 		try {
-			await driver.execute(connection, driver.beginText(options))
+			mark = await driver.begin(connection, options)
 		} catch (error) {
 			// Nothing can have been applied yet, whatever became of the BEGIN.
 			return fail(host, connection, error, { ...call.classify(error, 'statement'), outcome: 'not_sent' }, 'statement')
@@ -129,7 +132,9 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		try {
 			answer = await driver.commit(connection)
 		} catch (error) {
-			return fail(host, connection, error, call.classify(error, 'commit'), 'commit')
+			wakeUps.cancel(limit)
+			const failure = fail(host, connection, error, call.classify(error, 'commit'), 'commit')
+			return await afterCommitFailed(host, failure, mark, call, options, { value, callbacks: tx.callbacks })
 		}
 		if (answer === 'rolled_back') {
 			driver.release(connection)
@@ -141,6 +146,24 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		wakeUps.cancel(limit)
 		context.active = false
 	}
+}
+
+/** The commit's answer is an error. Where it proves nothing, the server is asked; an attempt that was applied keeps its value. */
+async function afterCommitFailed<C extends object, T extends TransactionScope<C, T>, S>(
+	host: TransactionHost<C, T>,
+	failure: Failure,
+	mark: CommitMark | undefined,
+	call: Call,
+	options: TransactionOptions,
+	success: S,
+): Promise<S | Failure> {
+	if (failure.fault.outcome !== 'unknown') return failure
+	// Work that may run twice need not be asked about where nothing was noted to ask by.
+	if (mark === undefined && (options.idempotent === true || options.readOnly === true)) return failure
+	const resolution = await resolveCommit(host, mark, call, host.policy.counters)
+	if (resolution.state === 'applied') return success
+	if (resolution.state === 'not applied') return { ...failure, fault: { ...failure.fault, outcome: 'rolled_back' } }
+	return { ...failure, doubt: { xid: mark?.xid, token: mark?.token, detail: resolution.why } }
 }
 
 /** Ends an attempt whose connection may be broken; the pool keeps it only if the fault says that it is healthy. */

@@ -1,0 +1,128 @@
+/** How is a transaction opened and marked in one round trip? BEGIN and a look-up, sent in one packet, answered as one query. */
+import { execute } from './client.ts'
+import type { PgClient, QueryCallback } from './shape.ts'
+
+/** The statement that marks the transaction, run right after BEGIN. */
+export interface Marking {
+	/** Prepared once on each connection; parsed every time where it has no name. */
+	readonly name: string | undefined
+	readonly text: string
+	readonly values: readonly string[]
+}
+
+/** What came back: the row of the marking statement, as text, and its command tag. */
+export interface Marked {
+	readonly row: ReadonlyArray<string | null> | undefined
+	readonly tag: string | undefined
+}
+
+/** The part of pg's connection that speaks the extended protocol. */
+interface Wire {
+	readonly stream: { cork?(): void; uncork?(): void }
+	parse(message: { name?: string; text: string }): void
+	bind(message: { statement?: string; values?: readonly string[] }): void
+	execute(message: { rows?: number }): void
+	sync(): void
+}
+
+// Which connections know which of our statements: they are prepared on first use.
+const prepared = new WeakMap<PgClient, Set<string>>()
+
+/** Forgets what is prepared on the connection: a pooler in between has handed us another server connection. */
+export function forgetPrepared(client: PgClient): void {
+	prepared.delete(client)
+}
+
+/** Opens the transaction. Rejects with the driver's error; nothing has been applied then. */
+export function beginMarked(client: PgClient, text: string, marking: Marking): Promise<Marked> {
+	// pg-native has no wire to speak on, and pipeline mode refuses query objects that are not its own: there it takes two queries.
+	if (client.connection === undefined || client.pipeline === true) return beginThenMark(client, text, marking)
+	return new Promise((resolve, reject) => {
+		const begin = new MarkedBegin(client, text, marking, (error, result) => {
+			if (error === null || error === undefined) resolve(result as Marked)
+			else reject(error)
+		})
+		client.query(begin)
+	})
+}
+
+async function beginThenMark(client: PgClient, text: string, { text: markText, values }: Marking): Promise<Marked> {
+	await execute(client, text)
+	return new Promise((resolve, reject) => {
+		client.query({ text: markText, values, rowMode: 'array' }, undefined, (error, result) => {
+			if (error !== null && error !== undefined) return reject(error)
+			const { rows, command, rowCount } = result as { rows: string[][]; command: string; rowCount: number }
+			resolve({ row: rows[0], tag: `${command} ${rowCount}` })
+		})
+	})
+}
+
+/**
+ * A query object in the sense of pg. Messages of PostgreSQL's extended protocol before one Sync are one round trip
+ * (PostgreSQL manual, "Message Flow: Pipelining"); an error in any of them is answered once, by one ReadyForQuery.
+ */
+class MarkedBegin {
+	callback: QueryCallback | undefined
+	readonly #client: PgClient
+	readonly #text: string
+	readonly #marking: Marking
+	#row: ReadonlyArray<string | null> | undefined
+	#tag: string | undefined
+	#failed: unknown
+
+	constructor(client: PgClient, text: string, marking: Marking, callback: QueryCallback) {
+		this.#client = client
+		this.#text = text
+		this.#marking = marking
+		this.callback = callback
+	}
+
+	submit(connection: unknown): null {
+		const wire = connection as Wire
+		const { name, text, values } = this.#marking
+		const known = prepared.get(this.#client) ?? new Set()
+		prepared.set(this.#client, known)
+		wire.stream.cork?.()
+		try {
+			wire.parse({ text: this.#text })
+			wire.bind({})
+			wire.execute({})
+			if (name === undefined || !known.has(name)) wire.parse(name === undefined ? { text } : { name, text })
+			wire.bind(name === undefined ? { values } : { statement: name, values })
+			wire.execute({})
+			wire.sync()
+		} finally {
+			wire.stream.uncork?.()
+		}
+		return null
+	}
+
+	handleRowDescription(): void {}
+	handlePortalSuspended(): void {}
+	handleEmptyQuery(): void {}
+	handleCopyInResponse(): void {}
+	handleCopyData(): void {}
+
+	handleDataRow(message: { fields: ReadonlyArray<string | null> }): void {
+		this.#row = message.fields
+	}
+
+	handleCommandComplete(message: { text: string }): void {
+		this.#tag = message.text
+	}
+
+	handleError(error: unknown): void {
+		this.#failed = error
+		// A lost link has no ReadyForQuery to come.
+		const told = this.callback
+		this.callback = undefined
+		told?.(error)
+	}
+
+	handleReadyForQuery(): void {
+		if (this.#failed !== undefined) return
+		const { name } = this.#marking
+		if (name !== undefined) prepared.get(this.#client)?.add(name)
+		this.callback?.(null, { row: this.#row, tag: this.#tag } satisfies Marked)
+	}
+}

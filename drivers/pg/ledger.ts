@@ -1,0 +1,195 @@
+/** Was this transaction committed, by the commit ledger? A token written in the transaction itself, looked for afterwards. */
+import { randomUUID } from 'node:crypto'
+import { type CommitLedger, type CommitMark, type CommitVerdict, HoldfastError, ledgerRetentionHours } from '../../src/driver.ts'
+import { forgetPrepared, type Marked, type Marking } from './begin.ts'
+import { execute } from './client.ts'
+import type { PgClient } from './shape.ts'
+import { fenceText, rowsOf, sqlstateOf, startedAt, type Witness } from './witness.ts'
+
+interface LedgerMark extends CommitMark {
+	readonly token: string
+	readonly slot: Slot
+	readonly pid: string
+	/** Microseconds, by the server's clock. */
+	readonly startedAt: string
+}
+
+/** The row of one connection. Its name is used again by the next connection, unless what stands in it may still be asked for. */
+interface Slot {
+	readonly index: number
+	readonly name: string
+	/** COMMIT was sent and nothing is known of it yet. */
+	open: boolean
+	/** Its connection is gone. */
+	free: boolean
+}
+
+export class LedgerWitness implements Witness {
+	readonly #ledger: CommitLedger
+	readonly #table: string
+	readonly #pool = randomUUID()
+	readonly #slots = new WeakMap<PgClient, Slot>()
+	readonly #unused: number[] = []
+	#slotCount = 0
+	#tokenCount = 0
+	#named = true
+	#swept = false
+	// Sessions that cannot write (a standby, default_transaction_read_only) have nothing to leave a token for.
+	readonly #readOnly = new WeakSet<PgClient>()
+
+	constructor(ledger: CommitLedger) {
+		this.#ledger = ledger
+		this.#table = ledger.name('postgres')
+	}
+
+	prepare(client: PgClient): Promise<void> | undefined {
+		if (this.#swept) return undefined
+		this.#swept = true
+		return this.#sweep(client)
+	}
+
+	marking(client: PgClient): Marking | undefined {
+		if (this.#readOnly.has(client)) return undefined
+		this.#tokenCount += 1
+		const slot = this.#slotOf(client)
+		// ON CONFLICT finds the row by its index and takes no predicate lock, so that serializable transactions do not meet in the ledger.
+		return {
+			name: this.#named ? `holdfast_ledger_${this.#ledger.table}` : undefined,
+			text: `INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, $2) ON CONFLICT (slot)
+				DO UPDATE SET token = excluded.token, used_at = excluded.used_at RETURNING pg_backend_pid()::text, ${startedAt}`,
+			values: [slot.name, `${slot.name}/${this.#tokenCount}`],
+		}
+	}
+
+	read(client: PgClient, { row }: Marked, { values }: Marking): CommitMark {
+		const [pid = '', started = ''] = (row ?? []) as string[]
+		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), pid, startedAt: started }
+		return mark
+	}
+
+	async adapt(client: PgClient, error: unknown): Promise<boolean> {
+		const code = sqlstateOf(error)
+		forgetPrepared(client)
+		// invalid_sql_statement_name, duplicate_prepared_statement: a pooler without support for prepared statements.
+		if ((code === '26000' || code === '42P05') && this.#named) {
+			this.#named = false
+			return true
+		}
+		// read_only_sql_transaction.
+		if (code === '25006') {
+			this.#readOnly.add(client)
+			return true
+		}
+		// undefined_table, invalid_schema_name.
+		if (code === '42P01' || code === '3F000') {
+			if (code === '42P01' && this.#ledger.create) return this.#createTable(client)
+			throw this.#unusable('does not exist', `Pass create: true to commitLedger, or run:\n${this.#ledger.migration('postgres')}`, error)
+		}
+		// insufficient_privilege; undefined_column, invalid_column_reference: a table of that name that is no ledger.
+		if (code === '42501') throw this.#unusable('cannot be written by this role', 'It needs SELECT, INSERT, UPDATE and DELETE on it.', error)
+		if (code === '42703' || code === '42P10')
+			throw this.#unusable('is not a commit ledger', `It should be:\n${this.#ledger.migration('postgres')}`, error)
+		return false
+	}
+
+	async look(client: PgClient, mark: CommitMark): Promise<CommitVerdict> {
+		const { slot, token, pid, startedAt: started } = mark as LedgerMark
+		const [server] = await rowsOf(
+			client,
+			'SELECT pg_is_in_recovery() AS standby, (extract(epoch FROM now()) * 1000000)::bigint - $1::bigint > $2::bigint AS old',
+			[started, String((ledgerRetentionHours / 2) * 3_600_000_000)],
+		)
+		// A standby cannot be fenced: wait until it is promoted or replaced.
+		if (server?.standby !== false) return { state: 'running' }
+		if (server.old === true) return { state: 'unknown', why: `The ledger keeps a token for ${ledgerRetentionHours} hours only.` }
+		await rowsOf(client, fenceText, [pid, started])
+		const found = await this.#fencedToken(client, slot.name)
+		if (found === undefined) return { state: 'running' }
+		slot.open = false
+		this.#recycle(slot)
+		return found === token ? { state: 'applied' } : { state: 'not applied' }
+	}
+
+	committing(client: PgClient): void {
+		const slot = this.#slots.get(client)
+		if (slot !== undefined) slot.open = true
+	}
+
+	committed(client: PgClient): void {
+		const slot = this.#slots.get(client)
+		if (slot !== undefined) slot.open = false
+	}
+
+	/**
+	 * The token in the slot once no transaction holds the row any more; undefined while one does. It writes, because only a write waits for an
+	 * insert that is not committed yet: where there is no row its own then stands there, and a late transaction cannot bring the token.
+	 */
+	async #fencedToken(client: PgClient, slot: string): Promise<string | undefined> {
+		await execute(client, "BEGIN; SET LOCAL lock_timeout = '1s'")
+		try {
+			const [row] = await rowsOf(
+				client,
+				`INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, 'fenced') ON CONFLICT (slot) DO UPDATE SET used_at = now() RETURNING token`,
+				[slot],
+			)
+			await execute(client, 'COMMIT')
+			return String(row?.token)
+		} catch (error) {
+			await execute(client, 'ROLLBACK')
+			// lock_not_available: our own limit.
+			if (sqlstateOf(error) === '55P03') return undefined
+			throw error
+		}
+	}
+
+	#slotOf(client: PgClient): Slot {
+		let slot = this.#slots.get(client)
+		if (slot === undefined) {
+			const index = this.#unused.pop() ?? this.#slotCount++
+			const made: Slot = { index, name: `${this.#pool}/${index}`, open: false, free: false }
+			slot = made
+			this.#slots.set(client, made)
+			client.once('end', () => {
+				made.free = true
+				this.#recycle(made)
+			})
+		}
+		return slot
+	}
+
+	#recycle(slot: Slot): void {
+		if (slot.free && !slot.open) {
+			slot.free = false
+			this.#unused.push(slot.index)
+		}
+	}
+
+	/** Rows of processes that are gone: each new pool clears them away, so that no job has to. */
+	async #sweep(client: PgClient): Promise<void> {
+		const old = `SELECT slot FROM ${this.#table} WHERE used_at < now() - interval '${ledgerRetentionHours} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED`
+		try {
+			await execute(client, `DELETE FROM ${this.#table} WHERE slot IN (${old})`)
+		} catch (error) {
+			// No table yet, no right to delete, a standby: the BEGIN that follows tells what matters.
+			if (sqlstateOf(error) === undefined) throw error
+		}
+	}
+
+	async #createTable(client: PgClient): Promise<boolean> {
+		try {
+			await execute(client, this.#ledger.migration('postgres'))
+		} catch (error) {
+			// Two that create it at once: one meets the other's row in the catalogue (unique_violation, duplicate_table, duplicate_object).
+			if (!['23505', '42P07', '42710'].includes(sqlstateOf(error) ?? '')) {
+				throw this.#unusable('does not exist and cannot be created', 'Give the role the right, or run the migration yourself.', error)
+			}
+		}
+		return true
+	}
+
+	#unusable(what: string, advice: string, cause: unknown): HoldfastError {
+		return new HoldfastError('HOLDFAST_LEDGER', `The commit ledger ${this.#table} ${what}. Nothing of the transaction was run. ${advice}`, {
+			cause,
+		})
+	}
+}
