@@ -5,7 +5,10 @@ type Callback = (error: unknown, result?: unknown) => void
 
 const answer = { command: 'SELECT', rowCount: 1, rows: [{ one: 1 }], fields: [] }
 
-/** The parts of `pg.Client` that pg-pool and wrappers look at; it is always connected, idle and outside a transaction. */
+const begins = /^begin/i
+const ends = /^(commit|rollback)/i
+
+/** The parts of `pg.Client` that pg-pool and wrappers look at; it is always connected, and never busy. */
 export class StubClient extends EventEmitter {
 	readonly host = 'stub'
 	readonly port = 5432
@@ -13,18 +16,21 @@ export class StubClient extends EventEmitter {
 	readonly readyForQuery = true
 	readonly _queryable = true
 	readonly _ending = false
+	#status = 'I'
 
 	connect(callback: Callback): void {
 		process.nextTick(callback, null)
 	}
 
-	query(_config: unknown, values: unknown, callback: Callback | undefined): void {
+	query(text: string, values: unknown, callback: Callback | undefined): void {
 		const done = typeof values === 'function' ? (values as Callback) : (callback as Callback)
+		if (begins.test(text)) this.#status = 'T'
+		else if (ends.test(text)) this.#status = 'I'
 		process.nextTick(done, null, answer)
 	}
 
 	getTransactionStatus(): string {
-		return 'I'
+		return this.#status
 	}
 
 	end(callback?: () => void): void {
