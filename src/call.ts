@@ -57,6 +57,7 @@ const keptFaults = 20
 
 export class Call {
 	readonly deadlineAtMs: number
+	/** The call's own signal; that of the pool ends its waits as well. */
 	readonly signal: AbortSignal | undefined
 	attempts = 1
 	readonly #policy: Policy
@@ -71,7 +72,7 @@ export class Call {
 		this.#policy = policy
 		this.#startedAtMs = policy.scheduler.clock.now()
 		this.deadlineAtMs = this.#startedAtMs + (options.deadlineMs ?? policy.deadlineMs)
-		this.signal = joinSignals(options.signal, policy.signal)
+		this.signal = options.signal
 		this.#label = options.label
 	}
 
@@ -97,7 +98,7 @@ export class Call {
 		const upcoming = { ...attempt, upcomingWaitMs: waitMs }
 		if (this.#policy.ending.error !== undefined || this.#policy.stop(upcoming) || scheduler.clock.now() + waitMs >= this.deadlineAtMs)
 			throw this.#report(error)
-		this.signal?.throwIfAborted()
+		this.throwIfAborted()
 		counters.retried(fault.kind)
 		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#label })
 		if (waitMs > 0) await this.#sleep(waitMs)
@@ -121,6 +122,11 @@ export class Call {
 	waitFailed(error: unknown): unknown {
 		if (this.#lastError === undefined || !HoldfastError.is(error)) return this.#faults.length > 0 ? this.#report(error) : error
 		return this.#report(this.#lastError)
+	}
+
+	/** Throws the reason of the signal that was aborted: the call's own or the pool's. */
+	throwIfAborted(): void {
+		for (const signal of this.#signals()) signal.throwIfAborted()
 	}
 
 	/** Marks the time between asking for a connection and getting it. */
@@ -147,12 +153,17 @@ export class Call {
 		counters.waits += 1
 		this.waiting()
 		try {
-			await scheduler.wait(waitMs, this.signal, ending)
+			await scheduler.wait(waitMs, this.#signals(), ending)
 		} catch (ended) {
 			throw this.waitFailed(ended)
 		} finally {
 			this.served()
 		}
+	}
+
+	// Not joined by AbortSignal.any: on Node.js 20 the pool's signal would remember every such signal for ever.
+	#signals(): AbortSignal[] {
+		return [this.signal, this.#policy.signal].filter((signal) => signal !== undefined)
 	}
 
 	#record(error: unknown, fault: Fault): Attempt {
@@ -180,9 +191,4 @@ export class Call {
 		})
 		return error
 	}
-}
-
-function joinSignals(first: AbortSignal | undefined, second: AbortSignal | undefined): AbortSignal | undefined {
-	if (first === undefined || second === undefined) return first ?? second
-	return AbortSignal.any([first, second])
 }

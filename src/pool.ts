@@ -119,6 +119,7 @@ export class PoolCore<C extends object> {
 		}
 		this.#checkout = new Checkout(facts.source, this.#endpoint, scheduler, this.#ending, {
 			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
+			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,
 			busyTimeoutError: facts.busyTimeoutError,
 		})

@@ -69,7 +69,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	const call = new Call(host.policy, options as CallOptions)
 	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
 	for (;;) {
-		call.signal?.throwIfAborted()
+		call.throwIfAborted()
 		const connection = await host.acquire(call)
 		host.policy.counters.attempts += 1
 		const outcome = await attempt(host, connection, fn, options, call)
@@ -119,7 +119,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		let value: R
 		try {
 			value = await running.run(context, () => callAsync(fn, tx))
-			call.signal?.throwIfAborted()
+			call.throwIfAborted()
 		} catch (error) {
 			tx.end('its function has failed')
 			return await rollBack(host, state, call, { error })
