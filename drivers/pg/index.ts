@@ -17,7 +17,7 @@ import {
 import { PgCore } from './core.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
-import { type QueryOptions, Statement } from './query.ts'
+import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { PgSource } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
@@ -92,6 +92,20 @@ function install(pool: PgPool, options: PoolOptions): void {
 		},
 		options,
 	)
+	const host = {
+		policy: core.policy,
+		driver: new PgTransactionDriver(core, witnessOf(options)),
+		attemptTimeoutMs: core.attemptTimeoutMs,
+		acquire: (call: Call) => core.acquire(call),
+		scope: (state: AttemptState<PgClient>) => new PgTransaction(state),
+	}
+	const transact = <R>(fn: (tx: PgTransaction) => Promise<R>, given?: TransactionOptions) => runTransaction(host, fn, given)
+	const once = (query: OnceQuery, values: unknown) => {
+		if (options.commit === 'off')
+			throw new TypeError("exactlyOnce needs commit: 'verify' or a commitLedger, and this pool has commit: 'off'")
+		const { deadlineMs, signal, label } = ownOptions(query)
+		return transact(async (tx) => tx.query(query, values), { deadlineMs, signal, label })
+	}
 	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
 	pool.on('release', () => {
 		if (core.waiting > 0) process.nextTick(() => core.returned())
@@ -101,10 +115,10 @@ function install(pool: PgPool, options: PoolOptions): void {
 		// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
 		pool.on('error', () => {})
 		countWaiting(pool, bare, core)
-		installMethods(pool, replacedMethods(pool, core, bare))
+		installMethods(pool, replacedMethods(pool, core, bare, once))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
-	for (const [name, value] of Object.entries(addedMethods(core, options)))
+	for (const [name, value] of Object.entries(addedMethods(core, transact)))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
@@ -114,16 +128,9 @@ function witnessOf({ commit = 'verify' }: PoolOptions): Witness | undefined {
 }
 
 /** What a wrapped pool has beside the methods of pg. */
-function addedMethods(core: PgCore, options: PoolOptions): object {
-	const host = {
-		policy: core.policy,
-		driver: new PgTransactionDriver(core, witnessOf(options)),
-		attemptTimeoutMs: core.attemptTimeoutMs,
-		acquire: (call: Call) => core.acquire(call),
-		scope: (state: AttemptState<PgClient>) => new PgTransaction(state),
-	}
+function addedMethods(core: PgCore, transaction: object): object {
 	return {
-		transaction: <R>(fn: (tx: PgTransaction) => Promise<R>, options?: TransactionOptions) => runTransaction(host, fn, options),
+		transaction,
 		holdfast: {
 			stats: () => core.stats(),
 			ready: async (options: object = {}) => {
@@ -135,7 +142,12 @@ function addedMethods(core: PgCore, options: PoolOptions): object {
 }
 
 /** The methods of pg that a wrapped pool answers itself. */
-function replacedMethods(pool: PgPool, core: PgCore, bare: PgPool): PoolMethods {
+function replacedMethods(
+	pool: PgPool,
+	core: PgCore,
+	bare: PgPool,
+	once: (query: OnceQuery, values: unknown) => Promise<unknown>,
+): PoolMethods {
 	return {
 		connect: (callback?: unknown) => {
 			if (pool.ending) return bare.connect.call(pool, callback as ConnectCallback)
@@ -150,6 +162,11 @@ function replacedMethods(pool: PgPool, core: PgCore, bare: PgPool): PoolMethods 
 				const promise = runSubmittable(core, text as Submittable, done)
 				return done === undefined ? promise : undefined
 			}
+			if (isOnce(text))
+				return settleInto(
+					done,
+					promised(pool.Promise, (settled) => settleInto(settled, once(text, given))),
+				)
 			if (done !== undefined) return new Statement(core, text, given, done).run()
 			return promised(pool.Promise, (settled) => new Statement(core, text, given, settled).run())
 		},
@@ -158,6 +175,16 @@ function replacedMethods(pool: PgPool, core: PgCore, bare: PgPool): PoolMethods 
 			return bare.end.call(pool, callback as (error?: unknown) => void)
 		},
 	}
+}
+
+/** Without a callback the promise is the answer; with one, the callback. */
+function settleInto(done: QueryCallback | undefined, promise: Promise<unknown>): Promise<unknown> | undefined {
+	if (done === undefined) return promise
+	promise.then(
+		(result) => done(null, result),
+		(error) => done(error),
+	)
+	return undefined
 }
 
 /** A promise of the pool's own kind, whose errors point at the caller. */

@@ -76,10 +76,7 @@ export class LedgerWitness implements Witness {
 			return true
 		}
 		// read_only_sql_transaction.
-		if (code === '25006') {
-			this.#readOnly.add(client)
-			return true
-		}
+		if (code === '25006') return this.#cannotWrite(client)
 		// undefined_table, invalid_schema_name.
 		if (code === '42P01' || code === '3F000') {
 			if (code === '42P01' && this.#ledger.create) return this.#createTable(client)
@@ -179,11 +176,17 @@ export class LedgerWitness implements Witness {
 		try {
 			await execute(client, this.#ledger.migration('postgres'))
 		} catch (error) {
+			if (sqlstateOf(error) === '25006') return this.#cannotWrite(client)
 			// Two that create it at once: one meets the other's row in the catalogue (unique_violation, duplicate_table, duplicate_object).
 			if (!['23505', '42P07', '42710'].includes(sqlstateOf(error) ?? '')) {
 				throw this.#unusable('does not exist and cannot be created', 'Give the role the right, or run the migration yourself.', error)
 			}
 		}
+		return true
+	}
+
+	#cannotWrite(client: PgClient): true {
+		this.#readOnly.add(client)
 		return true
 	}
 

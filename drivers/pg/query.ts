@@ -20,10 +20,24 @@ import { isAlive, isBusy, isUsable } from './state.ts'
 export interface QueryOptions extends CallOptions {
 	/** The caller's word that the statement may be applied twice: then it is rerun also when its answer was lost. Default false. */
 	readonly idempotent?: boolean | undefined
+	/**
+	 * Applies a write exactly once, also when its answer is lost: it runs in a transaction of its own whose commit is verified.
+	 * Needs `commit: 'verify'`, or a ledger to be certain after a crash. Default false.
+	 */
+	readonly exactlyOnce?: boolean | undefined
+}
+
+/** A query config that asks for exactly once. */
+export type OnceQuery = QueryOptions & { readonly exactlyOnce: true }
+
+export function isOnce(config: unknown): config is OnceQuery {
+	if (typeof config !== 'object' || config === null || !('exactlyOnce' in config)) return false
+	return ownOptions(config).exactlyOnce === true
 }
 
 const queryRules: OptionRules<QueryOptions> = {
 	idempotent: bool,
+	exactlyOnce: bool,
 	deadlineMs: positiveMsOrInfinity,
 	signal: abortSignal,
 	label: textRule,
@@ -33,9 +47,9 @@ const none: QueryOptions = {}
 /** Picks our options out of a query config; pg ignores fields that it does not know. */
 export function ownOptions(config: unknown): QueryOptions {
 	if (typeof config !== 'object' || config === null) return none
-	const { idempotent, deadlineMs, signal, label } = config as QueryOptions
-	if (idempotent === undefined && deadlineMs === undefined && signal === undefined && label === undefined) return none
-	const options = { idempotent, deadlineMs, signal, label }
+	const { idempotent, exactlyOnce, deadlineMs, signal, label } = config as QueryOptions
+	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label) === undefined) return none
+	const options = { idempotent, exactlyOnce, deadlineMs, signal, label }
 	checkOptions('query', options, queryRules)
 	return options
 }

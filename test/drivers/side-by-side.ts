@@ -5,6 +5,13 @@ import { afterAll, beforeAll } from 'vitest'
 import { assertNoBackends } from '../support/leaks.ts'
 import { type PostgresServer, sharedPostgres } from '../support/postgres.ts'
 
+/** A pool by its methods alone: pg takes more forms than its types say. */
+export interface Untyped {
+	query(...given: unknown[]): unknown
+	connect(...given: unknown[]): unknown
+	end(...given: unknown[]): unknown
+}
+
 /** The server of a test file; it is there once `beforeAll` has run. */
 export interface Ground {
 	readonly server: PostgresServer
