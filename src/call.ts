@@ -114,7 +114,7 @@ export class Call {
 	async pause(delayMs: number): Promise<boolean> {
 		const { scheduler, ending } = this.#policy
 		if (scheduler.clock.now() + delayMs >= this.deadlineAtMs) return false
-		await scheduler.wait(delayMs, this.signal, ending)
+		await scheduler.wait(delayMs, this.#signals(), ending)
 		return true
 	}
 
