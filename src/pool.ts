@@ -173,8 +173,7 @@ export class PoolCore<C extends object> {
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */
 	end(): void {
-		const { state, lastError } = this.#endpoint
-		const cause = state === 'up' ? undefined : lastError
+		const cause = this.#endpoint.lastError
 		this.#ending.end(
 			new HoldfastError('HOLDFAST_CLOSED', 'The pool was ended while the call waited for a connection. Nothing was sent.', { cause }),
 		)

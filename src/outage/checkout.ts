@@ -245,7 +245,7 @@ export class Checkout<C extends object> implements Seeker {
 	#tooLate(): DeadlineError {
 		const { lastError, lastFault } = this.#endpoint
 		const text = `The deadline passed while the call waited for a connection to ${this.#endpoint.address}: ${this.#situation()}. Nothing was sent.`
-		return new DeadlineError(text, { cause: this.#endpoint.state === 'up' ? undefined : lastError, fault: lastFault })
+		return new DeadlineError(text, { cause: lastError, fault: lastError === undefined ? undefined : lastFault })
 	}
 
 	#overload(): OverloadError {

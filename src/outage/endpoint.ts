@@ -53,6 +53,7 @@ export class Endpoint {
 	outages = 0
 	connectAttempts = 0
 	lastFault: Fault | undefined
+	/** The error of that fault, for as long as the outage lasts; undefined while the endpoint is up, and after. */
 	lastError: unknown
 	readonly #clock: Clock
 	readonly #wakeUps: WakeUps
@@ -121,7 +122,7 @@ export class Endpoint {
 
 	/** A connection that was asked whether it lives has answered. */
 	confirmed(): void {
-		if (this.state === 'suspect') this.state = 'up'
+		if (this.state === 'suspect') this.#setUp()
 		this.#grant()
 	}
 
@@ -153,7 +154,7 @@ export class Endpoint {
 		}
 		if (this.#seekers.size === 0 && this.#inFlight === 0) {
 			this.#window = firstWindow
-			if (this.state === 'recovering') this.state = 'up'
+			if (this.state === 'recovering') this.#setUp()
 		}
 		this.#probeLater()
 	}
@@ -191,7 +192,12 @@ export class Endpoint {
 		this.state = 'recovering'
 		let capacity = 0
 		for (const member of this.#members) capacity += member.capacity
-		if (window >= capacity) this.state = 'up'
+		if (window >= capacity) this.#setUp()
+	}
+
+	#setUp(): void {
+		this.state = 'up'
+		this.lastError = undefined
 	}
 
 	#failed(fault: Fault, error: unknown, grantedIn: number): void {

@@ -284,6 +284,43 @@ test('a call with a signal on a pool with a signal joins them without a third on
 	expect(any).not.toHaveBeenCalled()
 })
 
+test('a DeadlineError says what the endpoint is, and its cause is the last error of this outage alone', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 1 })
+	server.manner = 'starts'
+	const during = pool.ask({ deadlineMs: 1_000 })
+	await clock.advance(1_000)
+	expect(during.error).toMatchObject({
+		message: expect.stringMatching(/db:5432: it is starting up\. Nothing was sent\.$/),
+		cause: { code: '57P03' },
+		fault: { kind: 'starting_up' },
+	})
+	server.manner = 'accepts'
+	await warm(1)
+	pool.ask()
+	const busy = pool.ask({ deadlineMs: 1_000 })
+	await clock.advance(1_000)
+	expect(busy.error).toMatchObject({ message: expect.stringContaining('all 1 connections of the pool are in use') })
+	expect((busy.error as DeadlineError).cause).toBeUndefined()
+	expect((busy.error as DeadlineError).fault).toBeUndefined()
+})
+
+test('an error of an outage long past is not the cause of anything new', async () => {
+	const { clock, pool, server, warm, endpoint } = stage({ capacity: 2 })
+	server.manner = 'refuses'
+	pool.ask({ deadlineMs: 500 })
+	await clock.advance(500)
+	server.manner = 'accepts'
+	await warm(1)
+	server.manner = 'hangs'
+	endpoint.lost(endpoint.generation)
+	for (const connection of pool.source.idleConnections) connection.answers = false
+	const caller = pool.ask({ deadlineMs: 1_000 })
+	await clock.advance(1_000)
+	expect(endpoint.state).toBe('suspect')
+	expect(caller.error).toBeInstanceOf(DeadlineError)
+	expect((caller.error as DeadlineError).cause).toBeUndefined()
+})
+
 test('errors that end a wait are Holdfast errors with a code, and name the address and no secret', async () => {
 	const { pool, server } = stage({ options: { maxWaiting: 1 } })
 	server.manner = 'refuses'
