@@ -94,7 +94,8 @@ export class Checkout<C extends object> implements Seeker {
 			(done) => this.#tryToOpen(done),
 			(error, connection) => {
 				this.#opening -= 1
-				if (connection === undefined) this.#openFailed(permit, error)
+				if (this.#ending.error !== undefined) this.#openedTooLate(permit, connection)
+				else if (connection === undefined) this.#openFailed(permit, error)
 				else {
 					this.#freshness.seen(connection, this.#freshness.now())
 					// Served before the gate hears of it: it would open a second connection for the same caller.
@@ -119,8 +120,7 @@ export class Checkout<C extends object> implements Seeker {
 
 	#openFailed(permit: Permit, error: unknown): void {
 		const fault = classify(error, { phase: 'connect' })
-		if (this.#ending.error !== undefined) permit.abandoned()
-		else if (fault.retryable) permit.failed(fault, error)
+		if (fault.retryable) permit.failed(fault, error)
 		else {
 			// A wrong password concerns the caller at the head; the others try for themselves.
 			const request = this.#line.shift()
@@ -136,6 +136,13 @@ export class Checkout<C extends object> implements Seeker {
 		return this.#limits.signal?.aborted ? { error: this.#limits.signal.reason } : undefined
 	}
 
+	/** The pool has ended: what its attempt met says nothing, and the endpoint may be unused from now on. */
+	#openedTooLate(permit: Permit, connection: C | undefined): void {
+		if (connection !== undefined) this.#source.discard(connection, this.#ending.error)
+		permit.abandoned()
+		this.#scheduler.release(this.#endpoint)
+	}
+
 	#wait(request: Request<C>): void {
 		const refusal = this.#endpoint.state === 'up' ? undefined : this.#refusal(request)
 		if (refusal !== undefined) {
@@ -147,8 +154,12 @@ export class Checkout<C extends object> implements Seeker {
 	}
 
 	#refusal(request: Request<C>): HoldfastError | undefined {
-		if (this.#line.size >= this.#limits.maxWaiting) return this.#overload()
-		// No wait is begun that cannot end in time.
+		// Somebody whose connection is under way, or begins to be, does not wait for the outage to end.
+		const hasRoom = this.#source.total() < this.#source.capacity
+		const atOnce = this.#line.size <= this.#fetching + this.#opening && hasRoom && this.#endpoint.admits
+		if (this.#line.size >= this.#limits.maxWaiting && !atOnce) return this.#overload()
+		// No wait is begun that cannot end in time. A connection in use may come back before the next probe.
+		if (this.#source.total() > 0 && this.#endpoint.keepsConnections) return undefined
 		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? this.#tooLate() : undefined
 	}
 

@@ -98,6 +98,19 @@ export class Endpoint {
 		return this.state === 'down' && this.#inFlight === 0 ? this.#nextProbeAtMs : this.#clock.now()
 	}
 
+	/** Whether a connection that is in use now may still be handed to somebody else afterwards. */
+	get keepsConnections(): boolean {
+		return this.state !== 'down' || this.lastFault === undefined || !replacesConnections.has(this.lastFault.kind)
+	}
+
+	/**
+	 * Whether an attempt may begin at once. The window holds in every state: an outage is noticed late by nature, and the burst of
+	 * callers that meets it first would otherwise open as many connections at once as the pools have room for.
+	 */
+	get admits(): boolean {
+		return (this.state !== 'down' || this.#clock.now() >= this.#nextProbeAtMs) && this.#inFlight < this.#window
+	}
+
 	/** A pool needs a connection. It is told by `open`, perhaps before this returns, again and again until it says that it needs no more. */
 	seek(seeker: Seeker): void {
 		this.#seekers.add(seeker)
@@ -136,7 +149,7 @@ export class Endpoint {
 		if (this.#granting) return
 		this.#granting = true
 		try {
-			while (this.#seekers.size > 0 && this.#mayConnect()) {
+			while (this.#seekers.size > 0 && this.admits) {
 				const seeker = this.#seekers.values().next().value as Seeker
 				this.#seekers.delete(seeker)
 				// Back of the line before it opens: with several pools each gets its turn.
@@ -157,13 +170,6 @@ export class Endpoint {
 			if (this.state === 'recovering') this.#setUp()
 		}
 		this.#probeLater()
-	}
-
-	// The window holds in every state: an outage is noticed late by nature, and the burst of callers that meets it first
-	// would otherwise open as many connections at once as the pools have room for.
-	#mayConnect(): boolean {
-		if (this.state === 'down' && this.#clock.now() < this.#nextProbeAtMs) return false
-		return this.#inFlight < this.#window
 	}
 
 	#permit(): Permit {

@@ -63,7 +63,7 @@ export class Scheduler {
 
 	/** A pool has left the endpoint; one that nobody uses is forgotten. @internal */
 	release(endpoint: Endpoint): void {
-		if (endpoint.unused) this.#endpoints.delete(endpoint.address)
+		if (endpoint.unused && this.#endpoints.get(endpoint.address) === endpoint) this.#endpoints.delete(endpoint.address)
 	}
 
 	/**

@@ -141,6 +141,24 @@ test('a wait at the gate that cannot end before the deadline is not begun', asyn
 	expectQuiet()
 })
 
+test('a caller waits for a full server beyond the next probe, when a connection of the pool may come back before', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 3 })
+	await warm(1)
+	const holder = pool.ask()
+	await clock.advance(0)
+	server.manner = 'is full'
+	pool.ask({ deadlineMs: 20_000 })
+	while (server.attempts.length < 6 || server.inFlight > 0) await clock.advance(1)
+	const caller = pool.ask({ deadlineMs: 300 })
+	expect(caller.told).toBe(0)
+	pool.bringBack(holder)
+	await clock.advance(10)
+	expect(pool.core.waiting).toBe(1)
+	expect(caller.told).toBe(0)
+	await clock.advance(300)
+	expect(caller.error).toBeInstanceOf(DeadlineError)
+})
+
 test('one caller more than maxWaiting gets an OverloadError at once, and the others go on waiting', async () => {
 	const { clock, pool, server, callers, expectQuiet } = stage({ options: { maxWaiting: 5 } })
 	server.manner = 'refuses'
@@ -161,6 +179,17 @@ test('maxWaiting does not bound callers that wait for a busy pool', async () => 
 	await clock.advance(100)
 	expect(callers.every(({ connection, error }) => connection === undefined && error === undefined)).toBe(true)
 	expect(callers.every(({ told }) => told === 1)).toBe(true)
+})
+
+test('with maxWaiting 0 a pool can still connect: the caller whose attempt begins at once does not count as waiting', async () => {
+	const { clock, pool, server } = stage({ options: { maxWaiting: 0 } })
+	const caller = pool.ask()
+	await clock.advance(server.connectMs)
+	expect(caller.connection).toBeDefined()
+	server.kill('refuses')
+	const [first, second] = [pool.ask(), pool.ask()]
+	expect(second.error).toBeInstanceOf(OverloadError)
+	expect(first.told).toBe(0)
 })
 
 test("the pool's own limit on a busy pool holds while the endpoint is up, with the pool's own error", async () => {
@@ -240,6 +269,17 @@ test('a pool that ends while a connection is asked closes that connection, and t
 	expect(caller.told).toBe(1)
 	expect(pool.source.idle()).toBe(0)
 	expectQuiet()
+})
+
+test('an endpoint is forgotten when its last pool has ended, also when an attempt was under way', async () => {
+	const { clock, pools, server, scheduler } = stage({ pools: 2 })
+	server.manner = 'hangs'
+	for (const pool of pools) pool.ask()
+	await clock.advance(10)
+	for (const pool of pools) pool.core.end()
+	await clock.advance(10)
+	expect(scheduler.stats().endpoints).toEqual([])
+	expect(server.inFlight).toBe(0)
 })
 
 test('a thousand waits on one signal add one listener to it, and no warning of a leak', async () => {
