@@ -28,23 +28,38 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 		this.#witness = witness
 	}
 
+	/** Whether commits are verified. */
+	get verifies(): boolean {
+		return this.#witness !== undefined
+	}
+
+	/** COMMIT is about to be sent, and was answered. */
+	committing(client: PgClient): void {
+		this.#witness?.committing(client)
+	}
+
+	committed(client: PgClient): void {
+		this.#witness?.committed(client)
+	}
+
 	async begin(client: PgClient, modes: TransactionModes): Promise<CommitMark | undefined> {
 		return (await this.beginAs(client, beginText(modes), modes.readOnly === true)).mark
 	}
 
 	/** Opens a transaction by this text, marked if it may write and its commit is to be verified. */
-	async beginAs(client: PgClient, text: string, readOnly: boolean): Promise<{ mark: CommitMark | undefined }> {
+	async beginAs(client: PgClient, text: string, readOnly: boolean): Promise<{ mark: CommitMark | undefined; begun: string }> {
 		const witness = this.#witness
 		const preparing = readOnly ? undefined : witness?.prepare?.(client)
 		if (preparing !== undefined) await preparing
 		for (;;) {
 			const marking = readOnly ? undefined : witness?.marking(client)
 			if (witness === undefined || marking === undefined) {
-				await execute(client, text)
-				return { mark: undefined }
+				const { command } = (await execute(client, text)) as PgResult
+				return { mark: undefined, begun: command ?? '' }
 			}
 			try {
-				return { mark: witness.read(client, await beginMarked(client, text, marking), marking) }
+				const marked = await beginMarked(client, text, marking)
+				return { mark: witness.read(client, marked, marking), begun: marked.begun }
 			} catch (error) {
 				if (sqlstateOf(error) === undefined || !isAlive(client)) throw error
 				// The marking may have failed in a transaction that BEGIN has opened.
@@ -83,7 +98,7 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 
 	release(client: PgClient, error?: unknown): void {
 		const broken = error !== undefined || !client._queryable
-		settle(this.#core, client, error ?? new Error('The connection was lost'), broken)
+		settle(this.#core, client, broken ? (error ?? new Error('The connection was lost')) : undefined, broken)
 	}
 }
 
