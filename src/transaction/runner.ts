@@ -126,6 +126,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		}
 		tx.end('its function has returned')
 		const status = await driver.status(connection)
+		if (status === 'dead') state.abortedBy ??= await errorOfLostLink(driver, connection)
 		if (status === 'failed' || status === 'dead') return await rollBack(host, state, call, undefined)
 		if (status === 'none') return endedByHand(host, connection, call)
 		let answer: 'committed' | 'rolled_back'
@@ -220,6 +221,14 @@ function judge<C extends object>(thrown: unknown, state: AttemptState<C>, call: 
 	// Errors from elsewhere (another server's ECONNREFUSED, say) tell nothing of this database. A conflict is a request to run again.
 	if (fault.scope === 'transaction') return { error: thrown, fault, phase: 'statement' }
 	return { error: thrown, fault: { ...fault, kind: 'permanent', retryable: false }, phase: 'statement' }
+}
+
+/** The link broke between two statements, so none of them has the error: the driver's own is what the next one would get. */
+function errorOfLostLink<C extends object>(driver: TransactionDriver<C>, connection: C): Promise<unknown> {
+	return driver.execute(connection, 'ROLLBACK').then(
+		() => undefined,
+		(error: unknown) => error,
+	)
 }
 
 /** The function returned although its transaction could not be committed any more. */
