@@ -110,6 +110,12 @@ export class Call {
 		return new InDoubtError({ cause, attempts: this.attempts, phase: phase === 'commit' ? 'commit' : 'statement', ...doubt })
 	}
 
+	/** The error of a commit that was found not to have been applied: the driver's own, with a report that says so. */
+	notApplied(error: unknown, fault: Fault): unknown {
+		this.#faults.push({ ...fault, outcome: 'rolled_back' })
+		return this.#report(error)
+	}
+
 	/** Waits a little within the call's limits. False, at once, where the deadline leaves no room; rejects when the wait is ended. */
 	async pause(delayMs: number): Promise<boolean> {
 		const { scheduler, ending } = this.#policy

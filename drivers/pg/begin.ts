@@ -1,5 +1,5 @@
 /** How is a transaction opened and marked in one round trip? BEGIN and a look-up, sent in one packet, answered as one query. */
-import { execute } from './client.ts'
+import { execute, send } from './client.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 
 /** The statement that marks the transaction, run right after BEGIN. */
@@ -14,6 +14,8 @@ export interface Marking {
 export interface Marked {
 	readonly row: ReadonlyArray<string | null> | undefined
 	readonly tag: string | undefined
+	/** The command tag of the BEGIN itself. */
+	readonly begun: string
 }
 
 /** The part of pg's connection that speaks the extended protocol. */
@@ -42,17 +44,17 @@ export function beginMarked(client: PgClient, text: string, marking: Marking): P
 			if (error === null || error === undefined) resolve(result as Marked)
 			else reject(error)
 		})
-		client.query(begin)
+		send(client, begin)
 	})
 }
 
 async function beginThenMark(client: PgClient, text: string, { text: markText, values }: Marking): Promise<Marked> {
 	await execute(client, text)
 	return new Promise((resolve, reject) => {
-		client.query({ text: markText, values, rowMode: 'array' }, undefined, (error, result) => {
+		send(client, { text: markText, values, rowMode: 'array' }, undefined, (error, result) => {
 			if (error !== null && error !== undefined) return reject(error)
 			const { rows, command, rowCount } = result as { rows: string[][]; command: string; rowCount: number }
-			resolve({ row: rows[0], tag: `${command} ${rowCount}` })
+			resolve({ row: rows[0], tag: `${command} ${rowCount}`, begun: 'BEGIN' })
 		})
 	})
 }
@@ -67,6 +69,7 @@ class MarkedBegin {
 	readonly #text: string
 	readonly #marking: Marking
 	#row: ReadonlyArray<string | null> | undefined
+	#begun: string | undefined
 	#tag: string | undefined
 	#failed: unknown
 
@@ -108,6 +111,7 @@ class MarkedBegin {
 	}
 
 	handleCommandComplete(message: { text: string }): void {
+		this.#begun ??= message.text
 		this.#tag = message.text
 	}
 
@@ -123,6 +127,6 @@ class MarkedBegin {
 		if (this.#failed !== undefined) return
 		const { name } = this.#marking
 		if (name !== undefined) prepared.get(this.#client)?.add(name)
-		this.callback?.(null, { row: this.#row, tag: this.#tag } satisfies Marked)
+		this.callback?.(null, { row: this.#row, tag: this.#tag, begun: this.#begun ?? '' } satisfies Marked)
 	}
 }

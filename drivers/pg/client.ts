@@ -21,6 +21,14 @@ export function cut(client: PgClient, error?: Error): void {
 	else client.connection.stream.destroy(error)
 }
 
+/** Borrowed clients whose `query` is answered by their loan, with pg's own. */
+export const lent = new WeakMap<PgClient, PgClient['query']>()
+
+/** The client's own `query`, past a loan. */
+export function send(client: PgClient, config: unknown, values?: unknown, callback?: QueryCallback): unknown {
+	return (lent.get(client) ?? client.query).call(client, config, values, callback)
+}
+
 /** Runs a text on the client, as a promise without a rewritten stack. */
 export function execute(client: PgClient, text: string): Promise<unknown> {
 	return new Promise((resolve, reject) => {
@@ -28,7 +36,7 @@ export function execute(client: PgClient, text: string): Promise<unknown> {
 			if (error === null || error === undefined) resolve(result)
 			else reject(error)
 		}
-		client.query(text, undefined, done)
+		send(client, text, undefined, done)
 	})
 }
 

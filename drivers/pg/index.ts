@@ -115,7 +115,7 @@ function install(pool: PgPool, options: PoolOptions): void {
 		// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
 		pool.on('error', () => {})
 		countWaiting(pool, bare, core)
-		installMethods(pool, replacedMethods(pool, core, bare, once))
+		installMethods(pool, replacedMethods(pool, core, bare, host.driver, once))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
 	for (const [name, value] of Object.entries(addedMethods(core, transact)))
@@ -146,13 +146,14 @@ function replacedMethods(
 	pool: PgPool,
 	core: PgCore,
 	bare: PgPool,
+	driver: PgTransactionDriver,
 	once: (query: OnceQuery, values: unknown) => Promise<unknown>,
 ): PoolMethods {
 	return {
 		connect: (callback?: unknown) => {
 			if (pool.ending) return bare.connect.call(pool, callback as ConnectCallback)
-			if (typeof callback === 'function') return lend(core, callback as ConnectCallback)
-			return promised(pool.Promise, (done) => lend(core, (error, client) => done(error, client)))
+			if (typeof callback === 'function') return lend(core, driver, callback as ConnectCallback)
+			return promised(pool.Promise, (done) => lend(core, driver, (error, client) => done(error, client)))
 		},
 		query: (text: unknown, values?: unknown, callback?: unknown) => {
 			const done = (typeof values === 'function' ? values : callback) as QueryCallback | undefined

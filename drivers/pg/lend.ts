@@ -2,24 +2,37 @@
 import type { Call } from '../../src/driver.ts'
 import { cut, whenQuiet } from './client.ts'
 import type { PgCore } from './core.ts'
+import { Loan } from './loan.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
 import { isAlive, isBusy, isClean, openCursors } from './state.ts'
+import type { PgTransactionDriver } from './transaction.ts'
 
 /** Borrows a connection and hands it out with a `release` that takes back only what is healthy and clean. */
-export function lend(core: PgCore, callback: ConnectCallback): void {
+export function lend(core: PgCore, driver: PgTransactionDriver, callback: ConnectCallback): void {
 	const call = core.call({})
 	core.lend({
 		deadlineAtMs: call.deadlineAtMs,
 		signal: call.signal,
 		done: (error, client) => {
 			if (client === undefined) return callback(error, undefined, () => {})
-			const release = client.release
+			const { release } = client
+			const releaseOf = (target: PgClient) => (target === client ? release : target.release)
+			const gone = new WeakSet<PgClient>()
+			const loan = driver.verifies
+				? new Loan(core, driver, client, (dead, reason) => {
+						gone.add(dead)
+						releaseOf(dead)(reason)
+						core.returned()
+					})
+				: undefined
 			let released = false
 			client.release = (reason) => {
 				// The words of pg-pool, whose own check comes too late for a connection that is still busy.
 				if (released) throw new Error('Release called on client which has already been released to the pool.')
 				released = true
-				takeBack(core, call, client, release, reason)
+				loan?.end()
+				const target = loan?.target ?? client
+				if (!gone.has(target)) takeBack(core, call, target, releaseOf(target), reason)
 			}
 			callback(undefined, client, client.release)
 		},

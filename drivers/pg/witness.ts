@@ -1,6 +1,7 @@
 /** How can PostgreSQL be asked what became of a commit? What every way of asking has in common. */
 import type { CommitMark, CommitVerdict } from '../../src/driver.ts'
 import type { Marked, Marking } from './begin.ts'
+import { send } from './client.ts'
 import type { PgClient } from './shape.ts'
 
 /** One way of knowing: by the server's own record of transactions, or by the ledger. */
@@ -36,7 +37,7 @@ export function sqlstateOf(error: unknown): string | undefined {
 /** Runs a statement with values and gives its rows. Rejects with the driver's error. */
 export function rowsOf(client: PgClient, text: string, values: readonly string[]): Promise<ReadonlyArray<Record<string, unknown>>> {
 	return new Promise((resolve, reject) => {
-		client.query(text, values, (error, result) => {
+		send(client, text, values, (error, result) => {
 			if (error === null || error === undefined) resolve((result as { rows: Array<Record<string, unknown>> }).rows)
 			else reject(error)
 		})

@@ -15,6 +15,8 @@ export interface ControlStatement {
 		| 'commit_prepared'
 		| 'rollback_prepared'
 		| 'other'
+	/** Where the statement begins in the text. */
+	readonly start: number
 	/** AND CHAIN: the next transaction begins at once. */
 	readonly chain?: boolean
 	/** READ ONLY (true) or READ WRITE (false) of a `begin`; absent where it says neither. */
@@ -23,19 +25,23 @@ export interface ControlStatement {
 	readonly isolation?: string
 }
 
-const other: ControlStatement = { verb: 'other' }
+type Seen = Omit<ControlStatement, 'start'>
+
+const other: Seen = { verb: 'other' }
 const levels = ['SERIALIZABLE', 'REPEATABLE READ', 'READ COMMITTED', 'READ UNCOMMITTED']
 
 /** Every statement of the text in order, empty ones left out. Quoted text, function bodies and DO blocks never count as control. */
 export function controlStatements(text: string, dialect: Dialect): readonly ControlStatement[] {
-	return scan(text, dialect).statements.map((tokens) => {
+	const { statements, starts } = scan(text, dialect)
+	return statements.map((tokens, index) => {
 		// Nothing longer is transaction control; a large INSERT must not be joined into a text.
 		const words = tokens.slice(0, 24).map(wordOf)
-		return dialect === 'mysql' && words[0] === 'XA' ? xa(words) : control(words, dialect)
+		const seen = dialect === 'mysql' && words[0] === 'XA' ? xa(words) : control(words, dialect)
+		return { ...seen, start: starts[index] as number }
 	})
 }
 
-function control(words: readonly string[], dialect: Dialect): ControlStatement {
+function control(words: readonly string[], dialect: Dialect): Seen {
 	const [first, second] = words
 	switch (first) {
 		case 'BEGIN':
@@ -62,7 +68,7 @@ function control(words: readonly string[], dialect: Dialect): ControlStatement {
 	}
 }
 
-function begin(words: readonly string[]): ControlStatement {
+function begin(words: readonly string[]): Seen {
 	const text = words.join(' ')
 	// The last mode wins in both servers.
 	const access = text.lastIndexOf('READ ONLY') - text.lastIndexOf('READ WRITE')
@@ -75,17 +81,17 @@ function begin(words: readonly string[]): ControlStatement {
 	}
 }
 
-function end(verb: 'commit' | 'rollback', words: readonly string[]): ControlStatement {
+function end(verb: 'commit' | 'rollback', words: readonly string[]): Seen {
 	const chain = words.indexOf('CHAIN')
 	return chain > 0 && words[chain - 1] === 'AND' ? { verb, chain: true } : { verb }
 }
 
-function rollback(words: readonly string[]): ControlStatement {
+function rollback(words: readonly string[]): Seen {
 	const target = words[1] === 'WORK' || words[1] === 'TRANSACTION' ? words[2] : words[1]
 	return target === 'TO' ? { verb: 'rollback_to' } : end('rollback', words)
 }
 
-function xa(words: readonly string[]): ControlStatement {
+function xa(words: readonly string[]): Seen {
 	switch (words[1]) {
 		case 'START':
 		case 'BEGIN':

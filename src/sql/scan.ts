@@ -14,6 +14,8 @@ export interface Token {
 /** A text of SQL, split at its semicolons; empty statements are left out. */
 export interface Scan {
 	readonly statements: readonly (readonly Token[])[]
+	/** Where each statement begins in the text: right behind the one before it. */
+	readonly starts: readonly number[]
 	/** False where the text can be read in two ways or has no end: an open quote, a MySQL comment that is code, a backslash before a quote. */
 	readonly clear: boolean
 }
@@ -22,6 +24,8 @@ export interface Scan {
 export function scan(text: string, dialect: Dialect): Scan {
 	const mysql = dialect === 'mysql'
 	const statements: Token[][] = []
+	const starts: number[] = []
+	let startsAt = 0
 	let tokens: Token[] = []
 	let body = new Body(dialect)
 	let clear = true
@@ -66,10 +70,14 @@ export function scan(text: string, dialect: Dialect): Scan {
 		const continued: boolean = escaping
 		escaping = false
 		if (char === ';' && !body.open) {
-			if (tokens.length > 0) statements.push(tokens)
+			at++
+			if (tokens.length > 0) {
+				statements.push(tokens)
+				starts.push(startsAt)
+				startsAt = at
+			}
 			tokens = []
 			body = new Body(dialect)
-			at++
 		} else if (char === "'" || (mysql && char === '"')) {
 			escaping = continued
 			at = skip(afterQuote(text, at, mysql || continued ? 'always' : 'never'))
@@ -98,8 +106,11 @@ export function scan(text: string, dialect: Dialect): Scan {
 			take('symbol', char)
 		}
 	}
-	if (tokens.length > 0) statements.push(tokens)
-	return { statements, clear }
+	if (tokens.length > 0) {
+		statements.push(tokens)
+		starts.push(startsAt)
+	}
+	return { statements, starts, clear }
 }
 
 /** Follows a statement that holds other statements: their semicolons do not end it. */
