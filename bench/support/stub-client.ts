@@ -22,11 +22,14 @@ export class StubClient extends EventEmitter {
 		process.nextTick(callback, null)
 	}
 
-	query(text: string, values: unknown, callback: Callback | undefined): void {
-		const done = typeof values === 'function' ? (values as Callback) : (callback as Callback)
+	/** Like pg: a promise where no callback is given. */
+	query(text: string, values?: unknown, callback?: Callback): unknown {
+		const done = typeof values === 'function' ? (values as Callback) : callback
+		if (done === undefined) return new Promise((resolve) => this.query(text, values, (_error, result) => resolve(result)))
 		if (begins.test(text)) this.#status = 'T'
 		else if (ends.test(text)) this.#status = 'I'
 		process.nextTick(done, null, answer)
+		return undefined
 	}
 
 	getTransactionStatus(): string {
