@@ -1,6 +1,8 @@
 /** How does a statement of the pool get its connection, when a subclass of the pool has its own idea of `connect`? */
 import { type Call, PoolCore } from '../../src/driver.ts'
+import { cut, whenQuiet } from './client.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
+import { isBusy } from './state.ts'
 
 type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
 
@@ -8,7 +10,26 @@ type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
 export class PgCore extends PoolCore<PgClient> {
 	/** The override, once there is one. */
 	override: ((callback: ConnectCallback) => unknown) | undefined
+	/** The pool's own limit on a statement: what still runs on a returned client cannot take longer. */
+	queryTimeoutMs: number | undefined
 	#asking: Request | undefined
+
+	/** Whether an error means that the connection under it must not be used on. */
+	breaks(error: unknown): boolean {
+		const { scope } = this.call({}).classify(error, 'statement')
+		return scope === 'connection' || scope === 'endpoint'
+	}
+
+	/** Calls `then` once nothing runs on the client any more. A client that is still busy after `withinMs` is cut. */
+	whenQuiet(client: PgClient, withinMs: number | undefined, then: () => void): void {
+		if (!isBusy(client)) return then()
+		const { wakeUps, clock } = this.policy.scheduler
+		const limit = withinMs === undefined ? undefined : wakeUps.at(clock.now() + withinMs, () => cut(client))
+		whenQuiet(client, () => {
+			wakeUps.cancel(limit)
+			then()
+		})
+	}
 
 	/** For `pool.connect` itself: no way round through the override. */
 	lend(request: Request): void {

@@ -97,7 +97,7 @@ function install(pool: PgPool, options: PoolOptions): void {
 		driver: new PgTransactionDriver(core, witnessOf(options)),
 		attemptTimeoutMs: core.attemptTimeoutMs,
 		acquire: (call: Call) => core.acquire(call),
-		scope: (state: AttemptState<PgClient>) => new PgTransaction(state),
+		scope: (state: AttemptState<PgClient>) => new PgTransaction(state, core),
 	}
 	const transact = <R>(fn: (tx: PgTransaction) => Promise<R>, given?: TransactionOptions) => runTransaction(host, fn, given)
 	const once = (query: OnceQuery, values: unknown) => {
@@ -106,6 +106,7 @@ function install(pool: PgPool, options: PoolOptions): void {
 		const { deadlineMs, signal, label } = ownOptions(query)
 		return transact(async (tx) => tx.query(query, values), { deadlineMs, signal, label })
 	}
+	core.queryTimeoutMs = pool.options.query_timeout || undefined
 	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
 	pool.on('release', () => {
 		if (core.waiting > 0) process.nextTick(() => core.returned())

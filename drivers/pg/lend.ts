@@ -1,10 +1,9 @@
 /** How does a connection get to a borrower of `pool.connect()`, and back? */
-import type { Call } from '../../src/driver.ts'
-import { cut, whenQuiet } from './client.ts'
+import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
 import { Loan } from './loan.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
-import { isAlive, isBusy, isClean, openCursors } from './state.ts'
+import { isAlive, isClean, openCursors } from './state.ts'
 import type { PgTransactionDriver } from './transaction.ts'
 
 /** Borrows a connection and hands it out with a `release` that takes back only what is healthy and clean. */
@@ -32,18 +31,18 @@ export function lend(core: PgCore, driver: PgTransactionDriver, callback: Connec
 				released = true
 				loan?.end()
 				const target = loan?.target ?? client
-				if (!gone.has(target)) takeBack(core, call, target, releaseOf(target), reason)
+				if (!gone.has(target)) takeBack(core, target, releaseOf(target), reason)
 			}
 			callback(undefined, client, client.release)
 		},
 	})
 }
 
-function takeBack(core: PgCore, call: Call, client: PgClient, release: PgClient['release'], reason: unknown): void {
+function takeBack(core: PgCore, client: PgClient, release: PgClient['release'], reason: unknown): void {
 	if (reason) {
 		release(reason)
 		// `release` asks the server politely; one that does not answer would keep the socket, and the process, for minutes.
-		if (isLinkFault(call, reason)) cut(client)
+		if (core.breaks(reason)) cut(client)
 		return core.returned()
 	}
 	// A cursor that nobody reads to its end never ends, and holds its snapshot and locks.
@@ -53,18 +52,12 @@ function takeBack(core: PgCore, call: Call, client: PgClient, release: PgClient[
 		cut(client)
 		return core.returned()
 	}
-	const done = () => {
+	// A limit only where the user has set one: what runs on is the borrower's own business, and may take its time.
+	core.whenQuiet(client, core.queryTimeoutMs, () => {
 		// A transaction is still open on it, or it is dead: the next borrower must not get it.
 		const dirty = isAlive(client) && !isClean(client)
 		if (dirty) core.policy.counters.discarded += 1
 		release(dirty ? true : undefined)
 		core.returned()
-	}
-	if (isBusy(client)) whenQuiet(client, done)
-	else done()
-}
-
-function isLinkFault(call: Call, reason: unknown): boolean {
-	const { scope } = call.classify(reason, 'statement')
-	return scope === 'connection' || scope === 'endpoint'
+	})
 }

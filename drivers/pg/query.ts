@@ -11,10 +11,10 @@ import {
 	type Repeatability,
 	text as textRule,
 } from '../../src/driver.ts'
-import { cut, whenQuiet } from './client.ts'
+import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
-import { isAlive, isBusy, isUsable } from './state.ts'
+import { isAlive, isUsable } from './state.ts'
 
 /** What a query config may say beside pg's own fields. */
 export interface QueryOptions extends CallOptions {
@@ -64,8 +64,7 @@ export function settle(core: PgCore, client: PgClient, error: unknown, broken: b
 		return
 	}
 	// pg tells the error before the server is ready again; until then the status of the connection is not known.
-	if (isBusy(client)) whenQuiet(client, () => putBack(core, client))
-	else putBack(core, client)
+	core.whenQuiet(client, core.policy.endpoint.probeTimeoutMs, () => putBack(core, client))
 }
 
 function putBack(core: PgCore, client: PgClient): void {

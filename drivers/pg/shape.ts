@@ -72,7 +72,7 @@ export interface Pending {
 }
 
 export interface PgPool extends EventEmitter {
-	readonly options: { readonly max: number; readonly connectionTimeoutMillis?: number }
+	readonly options: { readonly max: number; readonly connectionTimeoutMillis?: number; readonly query_timeout?: number }
 	readonly idleCount: number
 	readonly totalCount: number
 	readonly waitingCount: number

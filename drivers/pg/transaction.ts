@@ -1,5 +1,6 @@
 /** How are transactions run over pg? The statements, and the handle that the user's function gets. */
 import {
+	type AttemptState,
 	type CommitMark,
 	type CommitVerdict,
 	controlStatements,
@@ -127,6 +128,13 @@ function closeCursor(query: Submittable): void {
 
 /** The handle of a transaction: `query` in every form of pg's client, savepoints by `transaction`, and `onCommit`. */
 export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
+	readonly #core: PgCore
+
+	constructor(state: AttemptState<PgClient>, core: PgCore) {
+		super(state)
+		this.#core = core
+	}
+
 	/**
 	 * Runs a statement in the transaction, in any form that pg's `client.query` takes. A statement is never rerun by itself.
 	 * Rejects with the driver's error; with a HoldfastError for BEGIN, COMMIT or ROLLBACK, and after the transaction's end.
@@ -144,7 +152,7 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 		}
 		const { connection } = this.state
 		if (typeof (config as Submittable | null)?.submit === 'function') {
-			watch(config as Submittable, (error) => this.ended(error))
+			watch(config as Submittable, (error) => this.#heard(error))
 			return connection.query(config, values, callback)
 		}
 		const given = typeof values === 'function' ? undefined : values
@@ -164,13 +172,19 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 		return (error, result) => {
 			if (told) return
 			told = true
-			this.ended(error)
+			this.#heard(error)
 			done(error, result)
 		}
 	}
 
+	/** After a `query_timeout`, say, the server may never answer on this connection again: the end must not wait for it. */
+	#heard(error: unknown): void {
+		this.ended(error)
+		if (error !== null && error !== undefined && this.#core.breaks(error)) cut(this.state.connection)
+	}
+
 	protected override nested(): PgTransaction {
-		return new PgTransaction(this.state)
+		return new PgTransaction(this.state, this.#core)
 	}
 }
 
