@@ -61,7 +61,8 @@ export class WakeUps {
 
 	#fire(): void {
 		this.#timer = undefined
-		this.#timerAtMs = Number.POSITIVE_INFINITY
+		// What is added within is either due and woken here, or waits for the timer that is set once, at the end.
+		this.#timerAtMs = Number.NEGATIVE_INFINITY
 		const now = this.#clock.now()
 		try {
 			for (let first = this.#heap[0]; first !== undefined && first.atMs <= now; first = this.#heap[0]) {
@@ -69,6 +70,7 @@ export class WakeUps {
 				first.wake()
 			}
 		} finally {
+			this.#disarm()
 			this.#arm()
 		}
 	}
