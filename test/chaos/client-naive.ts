@@ -18,7 +18,7 @@ export async function naiveClient(
 	const { default: pRetry } = await peer('p-retry')
 	const pool = new pg.Pool({ ...config, max: connections, connectionTimeoutMillis: 5_000, query_timeout: attemptTimeoutMs })
 	pool.on('error', () => {})
-	const policy = { retries: 100, minTimeout: 10, maxTimeout: 300, factor: 2, randomize: true, signal: new AbortController().signal }
+	const policy = () => ({ retries: 100, minTimeout: 10, maxTimeout: 300, factor: 2, randomize: true, signal: new AbortController().signal })
 	const counts = { attempts: 0, commitsThatFailed: 0, saidCommitted: 0, saidAborted: 0 }
 
 	async function once<R>(work: Work<R>, modes: Modes): Promise<R> {
@@ -73,18 +73,19 @@ export async function naiveClient(
 			})
 			if (rows[0].status === 'in progress') throw new Error('still in progress')
 			return rows[0].status as string
-		}, policy)
+		}, policy())
 		if (status === 'committed') counts.saidCommitted++
 		else counts.saidAborted++
 		return status === 'committed'
 	}
 
 	return {
-		transaction: (work, modes) => pRetry(() => once(work, modes), policy),
+		transaction: (work, modes) => pRetry(() => once(work, modes), policy()),
 		isInDoubt: () => false,
 		tellsCommits: false,
 		stats: () => counts,
-		end: () => pool.end(),
+		// The bare pool may wait for ever for a connection that died in a hole, and nobody promised anything else.
+		end: async () => void pool.end(),
 	}
 }
 

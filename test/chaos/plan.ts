@@ -73,8 +73,8 @@ export interface Fault {
 }
 
 const pauses: Readonly<Record<Family, readonly [least: number, most: number]>> = {
-	server: [150, 700],
-	network: [5, 60],
+	server: [300, 1_400],
+	network: [5, 40],
 	session: [100, 600],
 	load: [1_000, 4_000],
 }
@@ -92,7 +92,7 @@ export function* faultsOf(family: Family, seed: number, only?: ReadonlySet<Fault
 			holdMs: draw.whole(0, 150),
 			at: draw.one<Moment>(['now', 'commit request', 'commit sent', 'commit reply']),
 			how: draw.one<Cut>(['reset', 'close']),
-			nth: draw.whole(1, 8),
+			nth: draw.whole(1, 4),
 			harsh: draw.chance(0.7),
 		}
 	}

@@ -61,6 +61,7 @@ const families: readonly Family[] = ['server', 'network', 'session', 'load']
 const firstWorkerStream = 100
 /** What has no answer by then is hanging: twice what a call may wait by default (deadlineMs, 30 s). */
 const lastAnswerWithinMs = 60_000
+const endWithinMs = 10_000
 /** Above this no check of a round would be worth its memory. */
 const operationsPerRound = 60_000
 const keptAnomalies = 20
@@ -88,7 +89,7 @@ export async function runChaos(options: ChaosOptions, watch: (tally: Tally) => v
 		}
 		tally.stats = client.stats()
 		// A pool with a transaction that hangs never ends.
-		if (tally.hanging.length === 0) await client.end()
+		if (tally.hanging.length === 0 && !(await within(client.end(), endWithinMs))) tally.hanging.push('pool.end()')
 	} finally {
 		await arena.close()
 		tally.accidents = [...accidents.accidents]
@@ -199,8 +200,10 @@ function evidence({ ids }: Anomaly, operations: readonly Operation[], { struck }
 	return lines.join('\n')
 }
 
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
+/** Whether the work was done within that time. */
+async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
 	const patience = new AbortController()
-	await Promise.race([work, sleep(ms, undefined, { signal: patience.signal })])
+	const done = await Promise.race([work.then(() => true), sleep(ms, false, { signal: patience.signal })])
 	patience.abort()
+	return done
 }
