@@ -84,6 +84,7 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	/** What `open` throws, against its contract. */
 	throwsOnOpen: Error | undefined
 	discarded = 0
+	ending = false
 	mostConnections = 0
 	readonly #connections = new Set<FakeConnection>()
 	readonly #idle: FakeConnection[] = []
@@ -174,10 +175,16 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	/** A borrower brings it back. */
 	release(connection: FakeConnection): void {
 		if (connection.place !== 'out') throw new Error(`connection ${connection.id} was returned while it was ${connection.place}`)
-		if (!connection.alive) return this.remove(connection)
+		if (!connection.alive || this.ending) return this.remove(connection)
 		connection.place = 'idle'
 		this.#idle.push(connection)
 		this.wrapper.returned()
+	}
+
+	/** As a pool of a driver does after its wrapper has ended: closes what is idle, and later what comes back. */
+	end(): void {
+		this.ending = true
+		for (const connection of [...this.#idle]) this.remove(connection)
 	}
 
 	/** Closes it and forgets it. */
