@@ -1,5 +1,5 @@
 /** What did a bench find, and did it keep its limits? Printed as it comes, and written to a dated file on request. */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load, machineFacts } from './machine.ts'
 import { type Cell, digits, table } from './table.ts'
@@ -66,6 +66,7 @@ export class Report {
 			const file = join(resultsFolder, `${now.slice(0, 10)}-${this.#name}.md`)
 			const [title, ...rest] = this.#lines
 			const command = `- Taken ${now.slice(0, 16).replace('T', ' ')} UTC by \`npm run bench -- ${this.#name} --save\``
+			mkdirSync(resultsFolder, { recursive: true })
 			writeFileSync(file, `${[title, '', command, ...rest.slice(1)].join('\n').trimEnd()}\n`)
 			console.log(`Written to bench/results/${now.slice(0, 10)}-${this.#name}.md`)
 		}
