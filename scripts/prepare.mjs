@@ -14,11 +14,16 @@ function requireNode() {
 	throw new Error(`Node ${wanted} is needed, this is ${process.versions.node}`)
 }
 
-try {
-	requireNode()
-	if (missingDependency(root) !== undefined) installDependencies(root)
-	if (process.argv.includes('--build') && !distIsCurrent(root)) buildDist(root)
-} catch (error) {
-	console.error(`prepare: ${error.message}`)
-	process.exit(1)
+/** Makes the clone ready, or says why it cannot and ends the process. */
+export function prepare({ build }) {
+	try {
+		requireNode()
+		if (missingDependency(root) !== undefined) installDependencies(root)
+		if (build && !distIsCurrent(root)) buildDist(root)
+	} catch (error) {
+		console.error(`prepare: ${error.message}`)
+		process.exit(1)
+	}
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) prepare({ build: process.argv.includes('--build') })

@@ -16,7 +16,7 @@ import { startPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 import { root } from './modules.ts'
 
-const demo = [join(root, 'node_modules/tsx/dist/cli.mjs'), join(root, 'examples/demo/main.ts')]
+const demo = [join(root, 'scripts/run.mjs'), 'examples/demo/main.ts']
 const demoLimitMs = 90_000
 
 let folder: string
@@ -33,7 +33,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 function startDemo(...args: string[]): { child: ChildProcess; output(): string } {
 	const child = spawn(process.execPath, [...demo, ...args], {
 		cwd: folder,
-		env: { ...process.env, TMPDIR: folder, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') },
+		env: { ...process.env, TMPDIR: folder },
 		stdio: ['ignore', 'pipe', 'pipe'],
 		detached: true,
 	})
@@ -46,13 +46,13 @@ function startDemo(...args: string[]): { child: ChildProcess; output(): string }
 	return { child, output: () => output }
 }
 
-/** Resolves when no process mentions the folder any more and no server's files are in it. */
+/** Resolves when no process mentions the folder any more and nothing but the picture is in it. */
 async function nothingLeft(): Promise<void> {
 	const left = () => [
 		...execFileSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' })
 			.split('\n')
 			.filter((line) => line.includes(folder)),
-		...readdirSync(folder).filter((name) => name.startsWith('holdfast-')),
+		...readdirSync(folder).filter((name) => name !== 'demo-timeline.svg'),
 	]
 	await until(() => left().length === 0, { what: `nothing to be left of the demo, there is ${left().join('; ')}`, everyMs: 50 })
 }
@@ -92,14 +92,18 @@ test(
 	demoLimitMs,
 )
 
-test(
-	'Ctrl-C during an outage ends the demo with 130 and leaves neither a process nor a file',
-	async () => {
+test.each([
+	['Ctrl-C during an outage ends the demo with 130', 'SIGINT', 'group', 130],
+	['SIGTERM to the runner alone ends the demo with 143', 'SIGTERM', 'runner', 143],
+] as const)(
+	'%s and leaves neither a process nor a file',
+	async (_, signal, whom, exitCode) => {
 		const { child, output } = startDemo('--seconds', '30')
 		await until(() => output().includes('---- kill -9 ----'), { what: 'the first act', timeoutMs: demoLimitMs })
-		process.kill(-(child.pid as number), 'SIGINT')
+		const pid = child.pid as number
+		process.kill(whom === 'group' ? -pid : pid, signal)
 		const [code] = await once(child, 'close')
-		expect(code, output()).toBe(130)
+		expect(code, output()).toBe(exitCode)
 		await nothingLeft()
 		expect(existsSync(join(folder, 'demo-timeline.svg'))).toBe(false)
 	},
