@@ -8,6 +8,8 @@ export interface Marking {
 	readonly name: string | undefined
 	readonly text: string
 	readonly values: readonly string[]
+	/** The witness's idea of the server when it made this: another call may have learnt better since. */
+	readonly form: string
 }
 
 /** What came back: the row of the marking statement, as text, and its command tag. */

@@ -58,6 +58,7 @@ export class LedgerWitness implements Witness {
 			text: `INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, $2) ON CONFLICT (slot)
 				DO UPDATE SET token = excluded.token, used_at = excluded.used_at RETURNING pg_backend_pid()::text, ${startedAt}`,
 			values: [slot.name, `${slot.name}/${this.#tokenCount}`],
+			form: String(this.#named),
 		}
 	}
 
@@ -67,9 +68,10 @@ export class LedgerWitness implements Witness {
 		return mark
 	}
 
-	async adapt(client: PgClient, error: unknown): Promise<boolean> {
+	async adapt(client: PgClient, error: unknown, failed: Marking): Promise<boolean> {
 		const code = sqlstateOf(error)
 		forgetPrepared(client)
+		if (failed.form !== String(this.#named)) return true
 		// invalid_sql_statement_name, duplicate_prepared_statement: a pooler without support for prepared statements.
 		if ((code === '26000' || code === '42P05') && this.#named) {
 			this.#named = false

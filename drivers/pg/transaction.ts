@@ -65,7 +65,7 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 				if (sqlstateOf(error) === undefined || !isAlive(client)) throw error
 				// The marking may have failed in a transaction that BEGIN has opened.
 				await execute(client, 'ROLLBACK')
-				if (!(await witness.adapt(client, error))) throw error
+				if (!(await witness.adapt(client, error, marking))) throw error
 			}
 		}
 	}

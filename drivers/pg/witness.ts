@@ -13,7 +13,7 @@ export interface Witness {
 	/** What its answer says; undefined where the transaction cannot write and there will be nothing to ask. */
 	read(client: PgClient, marked: Marked, marking: Marking): CommitMark | undefined
 	/** After an error of the marked BEGIN: true if it is worth another try, in the form that `marking` gives then. Rejects with a clearer error. */
-	adapt(client: PgClient, error: unknown): boolean | Promise<boolean>
+	adapt(client: PgClient, error: unknown, failed: Marking): boolean | Promise<boolean>
 	/** Asks once. */
 	look(client: PgClient, mark: CommitMark): Promise<CommitVerdict>
 	/** COMMIT was sent: until the answer comes, or `look` has told, the mark is not to be overwritten. */

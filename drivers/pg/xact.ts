@@ -46,7 +46,7 @@ export class XactWitness implements Witness {
 		const { id, epochEachTime } = versions[this.#version]
 		const withEpoch = epochEachTime || !this.#epochs.has(client)
 		const name = `holdfast_mark_${this.#version}_${withEpoch ? 'epoch' : 'id'}`
-		return { name: this.#named ? name : undefined, text: markText(id, withEpoch), values: [] }
+		return { name: this.#named ? name : undefined, text: markText(id, withEpoch), values: [], form: this.#form() }
 	}
 
 	read(client: PgClient, { row }: Marked): CommitMark | undefined {
@@ -63,9 +63,10 @@ export class XactWitness implements Witness {
 		return mark
 	}
 
-	adapt(client: PgClient, error: unknown): boolean {
+	adapt(client: PgClient, error: unknown, failed: Marking): boolean {
 		const code = sqlstateOf(error)
 		forgetPrepared(client)
+		if (failed.form !== this.#form()) return true
 		// invalid_sql_statement_name, duplicate_prepared_statement.
 		if ((code === '26000' || code === '42P05') && this.#named) this.#named = false
 		// undefined_function: a server before 13.
@@ -111,6 +112,10 @@ export class XactWitness implements Witness {
 			state: 'unknown',
 			why: 'The server has crashed or was replaced since: its record of the transaction may be that of another one. A commit ledger can tell.',
 		}
+	}
+
+	#form(): string {
+		return `${this.#version} ${this.#named} ${this.#supported}`
 	}
 
 	committing(): void {}

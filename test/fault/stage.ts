@@ -20,13 +20,13 @@ export interface Stage {
 	close(): Promise<void>
 }
 
-export async function stage(settings: Record<string, string> = {}): Promise<Stage> {
-	const server = await startPostgres({ major: 18, settings })
+export async function stage(settings: Record<string, string> = {}, major: 14 | 16 | 18 = 18): Promise<Stage> {
+	const server = await startPostgres({ major, settings })
 	const proxy = await startProxy({ target: server, protocol: 'postgres' })
 	let pools: HoldfastPool[] = []
 	let schedulers: ReturnType<typeof createScheduler>[] = []
 	let accidents = accidentMark()
-	return {
+	const staged: Stage = {
 		server,
 		proxy,
 		wrap(options = {}, config = {}) {
@@ -53,7 +53,7 @@ export async function stage(settings: Record<string, string> = {}): Promise<Stag
 			for (const pool of pools) if (pool.totalCount + pool.waitingCount > 0) throw new Error('the pool still has clients or waiters')
 			await until(() => schedulers.every((scheduler) => scheduler.stats().waits === 0), { what: 'no wait to be left on the scheduler' })
 			const left = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'under test'"
-			await until(async () => (await this.ask<{ n: number }>(left))[0]?.n === 0, { what: 'no backend to be left on the server' })
+			await until(async () => (await staged.ask<{ n: number }>(left))[0]?.n === 0, { what: 'no backend to be left on the server' })
 			await accidents.assertNone()
 			accidents.stop()
 			accidents = accidentMark()
@@ -66,4 +66,5 @@ export async function stage(settings: Record<string, string> = {}): Promise<Stag
 			await server.dispose()
 		},
 	}
+	return staged
 }
