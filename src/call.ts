@@ -116,6 +116,14 @@ export class Call {
 		return this.#report(error)
 	}
 
+	/** Calls `cut` unless it is taken back within the time that a probe may take, and before the deadline: for Holdfast's own questions. */
+	guard(cut: (error: HoldfastError) => void): () => void {
+		const { wakeUps, clock } = this.#policy.scheduler
+		const atMs = Math.min(clock.now() + this.#policy.endpoint.probeTimeoutMs, this.deadlineAtMs)
+		const limit = wakeUps.at(atMs, () => cut(this.cutOff()))
+		return () => wakeUps.cancel(limit)
+	}
+
 	/** Waits a little within the call's limits. False, at once, where the deadline leaves no room; rejects when the wait is ended. */
 	async pause(delayMs: number): Promise<boolean> {
 		const { scheduler, ending } = this.#policy

@@ -4,6 +4,7 @@ import { type CommitLedger, type CommitMark, type CommitVerdict, HoldfastError, 
 import { forgetPrepared, type Marked, type Marking } from './begin.ts'
 import { execute } from './client.ts'
 import type { PgClient } from './shape.ts'
+import { transactionStatus } from './state.ts'
 import { fenceText, rowsOf, sqlstateOf, startedAt, type Witness } from './witness.ts'
 
 interface LedgerMark extends CommitMark {
@@ -14,14 +15,14 @@ interface LedgerMark extends CommitMark {
 	readonly startedAt: string
 }
 
-/** The row of one connection. Its name is used again by the next connection, unless what stands in it may still be asked for. */
+/** The row of one connection. Its name is used again by a later connection, unless somebody may still hold the row or ask for it. */
 interface Slot {
 	readonly index: number
 	readonly name: string
-	/** COMMIT was sent and nothing is known of it yet. */
-	open: boolean
-	/** Its connection is gone. */
-	free: boolean
+	/** The server has told what became of the transaction in it. */
+	resolved: boolean
+	/** Its connection is gone, and went in the middle of a transaction: what is left of that on the server holds the row. */
+	orphaned: boolean
 }
 
 export class LedgerWitness implements Witness {
@@ -104,19 +105,9 @@ export class LedgerWitness implements Witness {
 		await rowsOf(client, fenceText, [pid, started])
 		const found = await this.#fencedToken(client, slot.name)
 		if (found === undefined) return { state: 'running' }
-		slot.open = false
-		this.#recycle(slot)
+		slot.resolved = true
+		if (slot.orphaned) this.#unused.push(slot.index)
 		return found === token ? { state: 'applied' } : { state: 'not applied' }
-	}
-
-	committing(client: PgClient): void {
-		const slot = this.#slots.get(client)
-		if (slot !== undefined) slot.open = true
-	}
-
-	committed(client: PgClient): void {
-		const slot = this.#slots.get(client)
-		if (slot !== undefined) slot.open = false
 	}
 
 	/**
@@ -142,25 +133,16 @@ export class LedgerWitness implements Witness {
 	}
 
 	#slotOf(client: PgClient): Slot {
-		let slot = this.#slots.get(client)
-		if (slot === undefined) {
-			const index = this.#unused.pop() ?? this.#slotCount++
-			const made: Slot = { index, name: `${this.#pool}/${index}`, open: false, free: false }
-			slot = made
-			this.#slots.set(client, made)
-			client.once('end', () => {
-				made.free = true
-				this.#recycle(made)
-			})
-		}
+		const known = this.#slots.get(client)
+		if (known !== undefined) return known
+		const index = this.#unused.pop() ?? this.#slotCount++
+		const slot: Slot = { index, name: `${this.#pool}/${index}`, resolved: false, orphaned: false }
+		this.#slots.set(client, slot)
+		client.once('end', () => {
+			if (slot.resolved || transactionStatus(client) === 'I') this.#unused.push(index)
+			else slot.orphaned = true
+		})
 		return slot
-	}
-
-	#recycle(slot: Slot): void {
-		if (slot.free && !slot.open) {
-			slot.free = false
-			this.#unused.push(slot.index)
-		}
 	}
 
 	/** Rows of processes that are gone: each new pool clears them away, so that no job has to. */

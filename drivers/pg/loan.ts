@@ -148,14 +148,12 @@ export class Loan {
 		const mark = this.#mark
 		const inTransaction = mark !== undefined || this.#unmarked
 		this.#forget()
-		this.#driver.committing(this.#target)
 		let result: PgResult
 		try {
 			result = (await this.#send(config, values)) as PgResult
 		} catch (error) {
 			return this.#afterLostCommit(error, mark, inTransaction)
 		}
-		this.#driver.committed(this.#target)
 		// The server's warning says that there was none; a chained one is not marked.
 		this.#unmarked = chain && inTransaction
 		if (result.command !== 'ROLLBACK') return result

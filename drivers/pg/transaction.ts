@@ -34,15 +34,6 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 		return this.#witness !== undefined
 	}
 
-	/** COMMIT is about to be sent, and was answered. */
-	committing(client: PgClient): void {
-		this.#witness?.committing(client)
-	}
-
-	committed(client: PgClient): void {
-		this.#witness?.committed(client)
-	}
-
 	async begin(client: PgClient, modes: TransactionModes): Promise<CommitMark | undefined> {
 		return (await this.beginAs(client, beginText(modes), modes.readOnly === true)).mark
 	}
@@ -79,9 +70,7 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	}
 
 	async commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
-		this.#witness?.committing(client)
 		const { command } = (await execute(client, 'COMMIT')) as PgResult
-		this.#witness?.committed(client)
 		// The manual, "COMMIT": in a failed transaction it rolls back, and says so in its command tag only.
 		return command === 'ROLLBACK' ? 'rolled_back' : 'committed'
 	}

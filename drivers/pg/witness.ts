@@ -16,9 +16,6 @@ export interface Witness {
 	adapt(client: PgClient, error: unknown, failed: Marking): boolean | Promise<boolean>
 	/** Asks once. */
 	look(client: PgClient, mark: CommitMark): Promise<CommitVerdict>
-	/** COMMIT was sent: until the answer comes, or `look` has told, the mark is not to be overwritten. */
-	committing(client: PgClient): void
-	committed(client: PgClient): void
 }
 
 /** The moment a transaction began, by the server's clock in microseconds: with pid and xid it names a transaction of one backend for good. */

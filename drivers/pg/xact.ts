@@ -118,9 +118,6 @@ export class XactWitness implements Witness {
 		return `${this.#version} ${this.#named} ${this.#supported}`
 	}
 
-	committing(): void {}
-	committed(): void {}
-
 	/** Ends the orphaned backend if it still runs our transaction. `hidden`: this role may not see what that pid does. */
 	async #fence(client: PgClient, xid: string, pid: string, started: string): Promise<'gone' | 'there' | 'hidden'> {
 		const rows = await rowsOf(

@@ -43,6 +43,7 @@ async function ask<C extends object>(host: Asker<C>, mark: CommitMark, call: Cal
 		} catch (error) {
 			return { state: 'unresolved', why: `The database could not be asked: ${textOf(error)}` }
 		}
+		const unguard = call.guard((error) => host.driver.cut(connection, error))
 		try {
 			const verdict = await host.driver.look(connection, mark)
 			host.driver.release(connection)
@@ -52,6 +53,8 @@ async function ask<C extends object>(host: Asker<C>, mark: CommitMark, call: Cal
 			const fault = call.classify(error, 'statement')
 			host.driver.release(connection, fault.scope === 'connection' || fault.scope === 'endpoint' ? error : undefined)
 			if (!fault.retryable) return { state: 'unresolved', why: `Asking the database failed: ${textOf(error)}` }
+		} finally {
+			unguard()
 		}
 		try {
 			if (!(await call.pause(pollMs)))
