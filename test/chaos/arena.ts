@@ -33,6 +33,7 @@ export class Arena {
 	/** Whether the workers are sent to the same two lists. */
 	crossing = false
 	readonly struck: Struck[] = []
+	#door: Promise<void> = Promise.resolve()
 	readonly counts = new Map<FaultKind, number>(faultKinds.map(({ kind }) => [kind, 0]))
 
 	private constructor(server: PostgresServer, proxy: FaultProxy, replyMs: number) {
@@ -62,6 +63,15 @@ export class Arena {
 	record(kind: FaultKind, fromMs: number): void {
 		this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
 		this.struck.push({ kind, fromMs, toMs: performance.now() })
+	}
+
+	/**
+	 * Lets connections in, or turns them away. One after the other: a listener that is closed while it is only about to listen would
+	 * neither say so nor stay closed.
+	 */
+	openDoor(open: boolean): Promise<void> {
+		this.#door = this.#door.then(() => (open ? this.proxy.accept() : this.proxy.refuse()))
+		return this.#door
 	}
 
 	/** Back to a link that is only a little slow. */

@@ -8,7 +8,9 @@ import type { Isolation } from './sql.ts'
 
 export function holdfastClient(config: pg.PoolConfig, { name, commit, connections, attemptTimeoutMs }: ClientOptions): ChaosClient {
 	const options = { commit: commitOption(commit), attemptTimeoutMs, scheduler: createScheduler() } as PoolOptions
-	const pool = holdfast(new pg.Pool({ ...config, max: connections }), options)
+	// What a borrower sends has no limit but pg's own.
+	const limit = name === 'holdfast' ? {} : { query_timeout: attemptTimeoutMs }
+	const pool = holdfast(new pg.Pool({ ...config, ...limit, max: connections }), options)
 	return {
 		transaction: name === 'holdfast' ? (work, modes) => byTransaction(pool, work, modes) : (work, modes) => byHand(pool, work, modes),
 		isInDoubt: (error) => error instanceof InDoubtError,

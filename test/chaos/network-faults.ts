@@ -46,11 +46,11 @@ const strikes: { readonly [K in FaultKind]?: (arena: Arena, fault: Fault) => Pro
 		return true
 	},
 	async refuse(arena, fault) {
-		arena.proxy.refuse()
+		await arena.openDoor(false)
 		const struck = await hit(arena, fault, { from: 'server', match: any, action: 'cut before' })
 		await sleep(fault.holdMs / 2)
 		// While the server is down, whoever took it down decides.
-		if (arena.up) await arena.proxy.accept()
+		if (arena.up) await arena.openDoor(true)
 		return struck
 	},
 	async slow(arena, { holdMs }) {

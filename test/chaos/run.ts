@@ -158,9 +158,9 @@ async function playRound({ arena, client, tally, plans, draws, nextId, enough, r
 	const over = () => performance.now() - startedAtMs >= roundMs || operations.length >= operationsPerRound || enough()
 	while (!over()) await Promise.race([sleep(50), harm.then(() => sleep(50))])
 	calm.abort()
-	await harm
+	if (!(await within(harm, lastAnswerWithinMs))) throw new Error('a fault did not come to its end: the harness is at fault')
 	arena.heal()
-	await arena.proxy.accept()
+	await arena.openDoor(true)
 	stopped = true
 	await within(workers, lastAnswerWithinMs)
 	tally.ran.rounds++

@@ -43,7 +43,7 @@ async function takeDown(arena: Arena, { kind, at, harsh, holdMs }: Fault, end: (
 		arena.up = false
 		ended = end()
 		if (!harsh) return
-		proxy.refuse()
+		void arena.openDoor(false)
 		// What the server has answered and nobody has got yet is lost with it, as when a machine dies. Frozen, it is still alive.
 		if (kind !== 'stall-kill') proxy.resetAll()
 	})
@@ -52,7 +52,7 @@ async function takeDown(arena: Arena, { kind, at, harsh, holdMs }: Fault, end: (
 		await sleep(holdMs)
 	} finally {
 		await server.start()
-		await proxy.accept()
+		await arena.openDoor(true)
 		arena.up = true
 	}
 	return true
