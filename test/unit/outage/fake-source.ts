@@ -43,6 +43,8 @@ export class FakeServer {
 	/** When each attempt began, and what the server thought of it. */
 	readonly attempts: { readonly atMs: number; readonly manner: Manner; readonly pool: FakeSource }[] = []
 	asked = 0
+	/** Questions that have not been answered yet. */
+	asking = 0
 	/** Called when an attempt begins, with the number under way. */
 	onAttempt: (inFlight: number) => void = () => {}
 	readonly connections = new Set<FakeConnection>()
@@ -88,6 +90,7 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	mostConnections = 0
 	readonly #connections = new Set<FakeConnection>()
 	readonly #idle: FakeConnection[] = []
+	#taking = 0
 
 	constructor(server: FakeServer, capacity: number) {
 		this.server = server
@@ -108,7 +111,10 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 
 	/** As pg-pool: the connection stays idle until its turn comes, and may have gone by then. */
 	take(done: (error: unknown, connection: FakeConnection | undefined) => void): void {
+		this.#taking += 1
+		if (this.#taking > this.#idle.length) throw new Error('more idle connections were asked for than there are')
 		this.server.clock.setTimer(() => {
+			this.#taking -= 1
 			const connection = this.#idle.shift()
 			if (connection === undefined) return done(new Error('no idle connection'), undefined)
 			connection.place = 'out'
@@ -162,10 +168,12 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 
 	ask(connection: FakeConnection, done: (alive: boolean) => void): () => void {
 		this.server.asked += 1
+		this.server.asking += 1
 		let told = false
 		const tell = (alive: boolean) => {
 			if (told) return
 			told = true
+			this.server.asking -= 1
 			done(alive)
 		}
 		if (connection.answers) this.server.clock.setTimer(() => tell(connection.alive), this.server.askMs)

@@ -78,6 +78,35 @@ test('the waits between probes double from 25 to 500 ms, each spread over the qu
 	}
 })
 
+test('after a recovery the waits between probes begin at 25 ms again', async () => {
+	const { clock, pool, server } = stage({ capacity: 2 })
+	server.manner = 'refuses'
+	pool.ask()
+	await clock.advance(5_000)
+	server.manner = 'accepts'
+	await clock.advance(1_000)
+	server.attempts.length = 0
+	server.manner = 'refuses'
+	pool.ask()
+	await clock.advance(server.connectMs + 25)
+	expect(server.attempts).toHaveLength(2)
+})
+
+test('a connection of before the outage that is lost after it makes nothing suspect', async () => {
+	const { clock, pool, server, endpoint, warm } = stage({ capacity: 3 })
+	await warm(1)
+	const old = pool.ask()
+	await clock.advance(0)
+	server.manner = 'refuses'
+	pool.ask()
+	await clock.advance(1_000)
+	server.manner = 'accepts'
+	await clock.advance(1_000)
+	expect(endpoint.state).toBe('up')
+	if (old.connection) pool.source.break(old.connection)
+	expect(endpoint.state).toBe('up')
+})
+
 test('probes at the cap do not fall into step: their waits differ', async () => {
 	const { clock, pool, server } = stage()
 	server.manner = 'refuses'

@@ -130,16 +130,17 @@ class World {
 	checkNoLostWakeUp(): void {
 		const { clock, pools, server, scheduler, endpoint } = this.set
 		clock.advanceSync(0)
+		const waiting = pools.reduce((sum, { core }) => sum + core.waiting, 0)
+		if (waiting === 0 && server.inFlight === 0 && server.asking === 0) this.set.expectQuiet()
 		for (const { source, core } of pools) {
 			if (core.waiting === 0) continue
 			const out = this.holders().some(({ pool }) => pool.source === source)
 			const underWay =
 				server.inFlight > 0 || source.total() > source.idle() + this.holders().filter(({ pool }) => pool.source === source).length
 			const planned = endpoint.state === 'down' && scheduler.stats().waits > 0
-			expect({ idle: source.idle(), someHope: underWay || planned || (out && source.total() >= source.capacity) }).toEqual({
-				idle: 0,
-				someHope: true,
-			})
+			// An idle connection is left alone only while others are asked for those who wait.
+			const idle = server.asking === 0 ? source.idle() : 0
+			expect({ idle, someHope: underWay || planned || (out && source.total() >= source.capacity) }).toEqual({ idle: 0, someHope: true })
 		}
 	}
 
@@ -174,7 +175,7 @@ function pick<T>(list: readonly T[], which: number): T | undefined {
 
 test('in every order of events nobody is served twice, forgotten or left behind, and no pool grows too large', () => {
 	fc.assert(
-		fc.property(fc.array(command, { minLength: 1, maxLength: 120 }), (commands) => {
+		fc.property(fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }), (commands) => {
 			const world = new World()
 			for (const each of commands) {
 				world.run(each)
@@ -184,29 +185,33 @@ test('in every order of events nobody is served twice, forgotten or left behind,
 			}
 			world.finish()
 		}),
-		{ seed: 20_261_122, numRuns: 2_000 },
+		{ seed: 20_261_122, numRuns: 250 },
 	)
 })
 
 test('an outage that begins at any moment is met by one attempt at a time once it is known', () => {
 	fc.assert(
-		fc.property(fc.array(fc.nat(40), { minLength: 1, maxLength: 30 }), fc.integer({ min: 0, max: 60 }), (arrivals, outageAtMs) => {
-			const { clock, pools, server, endpoint } = stage({ pools: 3, capacity: 5 })
-			clock.setTimer(() => server.kill('refuses'), outageAtMs)
-			for (const [index, atMs] of arrivals.entries()) {
-				clock.setTimer(() => {
-					pools[index % 3]?.ask({
-						onTold: (caller) => caller.connection && clock.setTimer(() => caller.connection && caller.pool.bringBack(caller), 4),
-					})
-				}, atMs)
-			}
-			let worst = 0
-			server.onAttempt = (inFlight) => {
-				if (endpoint.state === 'down') worst = Math.max(worst, inFlight)
-			}
-			clock.advanceSync(3_000)
-			expect(worst).toBeLessThanOrEqual(1)
-		}),
+		fc.property(
+			fc.array(fc.nat(40), { minLength: 1, maxLength: 30, size: 'max' }),
+			fc.integer({ min: 0, max: 60 }),
+			(arrivals, outageAtMs) => {
+				const { clock, pools, server, endpoint } = stage({ pools: 3, capacity: 5 })
+				clock.setTimer(() => server.kill('refuses'), outageAtMs)
+				for (const [index, atMs] of arrivals.entries()) {
+					clock.setTimer(() => {
+						pools[index % 3]?.ask({
+							onTold: (caller) => caller.connection && clock.setTimer(() => caller.connection && caller.pool.bringBack(caller), 4),
+						})
+					}, atMs)
+				}
+				let worst = 0
+				server.onAttempt = (inFlight) => {
+					if (endpoint.state === 'down') worst = Math.max(worst, inFlight)
+				}
+				clock.advanceSync(3_000)
+				expect(worst).toBeLessThanOrEqual(1)
+			},
+		),
 		{ seed: 20_261_122, numRuns: 300 },
 	)
 })

@@ -7,7 +7,10 @@ import { fakeClock } from '../../support/fake-clock.ts'
 const seeded = { seed: 20_261_122, numRuns: 300 }
 
 test('waits end in order of time, each once and never early, whatever is cancelled in between', async () => {
-	const delays = fc.array(fc.record({ delayMs: fc.integer({ min: 0, max: 1_000 }), cancelled: fc.boolean() }), { maxLength: 200 })
+	const delays = fc.array(fc.record({ delayMs: fc.integer({ min: 0, max: 1_000 }), cancelled: fc.boolean() }), {
+		maxLength: 200,
+		size: 'max',
+	})
 	await fc.assert(
 		fc.asyncProperty(delays, async (waits) => {
 			const clock = fakeClock()
@@ -37,7 +40,7 @@ test('the earliest wait comes first however waits come, go and end', async () =>
 		fc.record({ what: fc.constant('advance' as const), number: fc.integer({ min: 0, max: 40 }) }),
 	)
 	fc.assert(
-		fc.property(fc.array(command, { maxLength: 150 }), (commands) => {
+		fc.property(fc.array(command, { maxLength: 150, size: 'max' }), (commands) => {
 			const clock = fakeClock()
 			const wakeUps = new WakeUps(clock)
 			const pending: WakeUp[] = []
