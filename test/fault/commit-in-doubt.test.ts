@@ -223,3 +223,17 @@ test('pool.query with exactlyOnce is applied once though its answer is lost', as
 		"exactlyOnce needs commit: 'verify' or a commitLedger",
 	)
 })
+
+test('the ledger: an orphan that still holds its row, behind a link that swallows everything, keeps nobody waiting', async () => {
+	const pool = at.wrap({ commit: commitLedger({ create: true }), attemptTimeoutMs: 500 }, { max: 1 })
+	await write(pool)
+	const hole = at.proxy.intercept({
+		from: 'client',
+		match: (message) => message.text?.startsWith('INSERT INTO written') ?? false,
+		action: 'black hole',
+	})
+	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, error: undefined, rows: 2 })
+	expect(hole.hits).toBe(1)
+	expect(pool.holdfast.stats()).toMatchObject({ retries: { attempt_timeout: 1 } })
+	await at.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = 'under test'")
+})

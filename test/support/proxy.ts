@@ -7,7 +7,6 @@ import { type Conversation, rawConversation } from './protocol.ts'
 import { type Link, openLink } from './proxy-link.ts'
 import { type Cut, type Direction, type Intercept, type InterceptRule, Orders, type Seen } from './proxy-rules.ts'
 
-export type { Message } from './protocol.ts'
 export type { Cut, Direction, Intercept, InterceptRule, Seen } from './proxy-rules.ts'
 
 const conversations = { postgres: postgresConversation, raw: rawConversation } satisfies Record<string, () => Conversation>

@@ -4,8 +4,12 @@ import { expect, test } from 'vitest'
 import { type ControlStatement, controlStatements, mayControlTransaction } from '../../../src/sql/control.ts'
 import type { Dialect } from '../../../src/sql/scan.ts'
 
-const other: ControlStatement = { verb: 'other' }
-type Case = readonly [text: string, expected: readonly ControlStatement[]]
+type Seen = Omit<ControlStatement, 'start'>
+
+const other: Seen = { verb: 'other' }
+/** Without the places: they have a test of their own. */
+const seen = (text: string, dialect: Dialect): readonly Seen[] => controlStatements(text, dialect).map(({ start: _start, ...rest }) => rest)
+type Case = readonly [text: string, expected: readonly Seen[]]
 
 const both: readonly Case[] = [
 	['BEGIN', [{ verb: 'begin' }]],
@@ -82,7 +86,7 @@ const cases = [
 ]
 
 test.each(cases)('in %s the control statements are seen in %j', (dialect, text, expected) => {
-	expect(controlStatements(text, dialect)).toEqual(expected)
+	expect(seen(text, dialect)).toEqual(expected)
 	if (expected.some((statement) => statement.verb !== 'other')) expect(mayControlTransaction(text)).toBe(true)
 })
 
@@ -167,7 +171,14 @@ test('a control verb inside quotes or a comment never counts', () => {
 		fc.property(verb, dialects, fc.nat(), (control, dialect, pick) => {
 			const quote = quotes[dialect][pick % quotes[dialect].length]!
 			const inner = `; ${control.replaceAll("'", '')}; `
-			expect(controlStatements(`select ${quote(inner)}`, dialect)).toEqual([other])
+			expect(seen(`select ${quote(inner)}`, dialect)).toEqual([other])
 		}),
 	)
+})
+
+test('each statement begins right behind the one before it, comments and blanks included', () => {
+	const text = " begin; /* ; */ insert into t values (';') ;; commit;"
+	const starts = controlStatements(text, 'postgres').map(({ start }) => start)
+	const pieces = [...starts.keys()].map((index) => text.slice(starts[index], starts[index + 1]))
+	expect(pieces).toEqual([' begin;', " /* ; */ insert into t values (';') ;", '; commit;'])
 })
