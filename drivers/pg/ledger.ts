@@ -43,10 +43,11 @@ export class LedgerWitness implements Witness {
 		this.#table = ledger.name('postgres')
 	}
 
-	prepare(client: PgClient): Promise<void> | undefined {
-		if (this.#swept) return undefined
+	prepare(client: PgClient): void {
+		if (this.#swept) return
 		this.#swept = true
-		return this.#sweep(client)
+		// No table yet, no right to delete, a standby, a lost link: the BEGIN that follows tells what matters.
+		this.#sweep(client).catch(() => {})
 	}
 
 	marking(client: PgClient): Marking | undefined {
@@ -115,7 +116,7 @@ export class LedgerWitness implements Witness {
 	 * insert that is not committed yet: where there is no row its own then stands there, and a late transaction cannot bring the token.
 	 */
 	async #fencedToken(client: PgClient, slot: string): Promise<string | undefined> {
-		await execute(client, "BEGIN; SET LOCAL lock_timeout = '1s'")
+		await execute(client, "BEGIN READ WRITE; SET LOCAL lock_timeout = '1s'")
 		try {
 			const [row] = await rowsOf(
 				client,
@@ -148,23 +149,21 @@ export class LedgerWitness implements Witness {
 	/** Rows of processes that are gone: each new pool clears them away, so that no job has to. */
 	async #sweep(client: PgClient): Promise<void> {
 		const old = `SELECT slot FROM ${this.#table} WHERE used_at < now() - interval '${ledgerRetentionHours} hours' LIMIT 1000 FOR UPDATE SKIP LOCKED`
-		try {
-			await execute(client, `DELETE FROM ${this.#table} WHERE slot IN (${old})`)
-		} catch (error) {
-			// No table yet, no right to delete, a standby: the BEGIN that follows tells what matters.
-			if (sqlstateOf(error) === undefined) throw error
-		}
+		await execute(client, `DELETE FROM ${this.#table} WHERE slot IN (${old})`)
 	}
 
 	async #createTable(client: PgClient): Promise<boolean> {
 		try {
 			await execute(client, this.#ledger.migration('postgres'))
 		} catch (error) {
-			if (sqlstateOf(error) === '25006') return this.#cannotWrite(client)
-			// Two that create it at once: one meets the other's row in the catalogue (unique_violation, duplicate_table, duplicate_object).
-			if (!['23505', '42P07', '42710'].includes(sqlstateOf(error) ?? '')) {
+			const code = sqlstateOf(error)
+			if (code === '25006') return this.#cannotWrite(client)
+			// insufficient_privilege.
+			if (code === '42501')
 				throw this.#unusable('does not exist and cannot be created', 'Give the role the right, or run the migration yourself.', error)
-			}
+			// Two that create it at once: one meets the other's row in the catalogue (unique_violation, duplicate_table, duplicate_object).
+			// Anything else, a lost connection above all, says nothing of the ledger.
+			if (code !== '23505' && code !== '42P07' && code !== '42710') throw error
 		}
 		return true
 	}
