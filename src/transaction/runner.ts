@@ -1,10 +1,12 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Call, type CallOptions, type Doubt, type Policy } from '../call.ts'
-import type { CommitMark, TransactionDriver, TransactionModes } from '../contract.ts'
+import { Call, type CallOptions, type Policy } from '../call.ts'
+import type { CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
-import type { Fault, Phase } from '../fault.ts'
+import type { Fault } from '../fault.ts'
 import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
+import { endedByHand, type Failure, judge, swallowed } from './judge.ts'
+import { Loan } from './loan.ts'
 import { resolveCommit } from './resolve.ts'
 import { type AttemptState, callAsync, type TransactionScope } from './scope.ts'
 
@@ -40,13 +42,6 @@ export interface TransactionHost<C extends object, T extends TransactionScope<C,
 	acquire(call: Call): Promise<C>
 	/** Makes the handle for one attempt. */
 	scope(state: AttemptState<C>): T
-}
-
-interface Failure {
-	readonly error: unknown
-	readonly fault: Fault
-	readonly phase: Phase
-	readonly doubt?: Doubt
 }
 
 interface Running {
@@ -108,13 +103,15 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 			: wakeUps.at(clock.now() + host.attemptTimeoutMs, () => driver.cut(connection, call.cutOff()))
 	const tx = host.scope(state)
 	const context: Running = { host, active: true, outer: running.getStore() }
+	const loan = new Loan(driver, connection)
+	const told = (error: unknown) => call.classify(error, 'statement')
 	try {
 		let mark: CommitMark | undefined
 		try {
 			mark = await driver.begin(connection, options)
 		} catch (error) {
 			// Nothing can have been applied yet, whatever became of the BEGIN.
-			return fail(host, connection, error, { ...call.classify(error, 'statement'), outcome: 'not_sent' }, 'statement')
+			return fail(loan, { error, fault: { ...told(error), outcome: 'not_sent' }, phase: 'statement' })
 		}
 		let value: R
 		try {
@@ -122,27 +119,34 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 			call.throwIfAborted()
 		} catch (error) {
 			tx.end('its function has failed')
-			return await rollBack(host, state, call, { error })
+			const { status, undone } = await rollBack(state, loan, told)
+			return judge({ thrown: error, abortedBy: state.abortedBy, status, undone }, told)
 		}
 		tx.end('its function has returned')
 		const status = await driver.status(connection)
 		if (status === 'dead') state.abortedBy ??= await errorOfLostLink(driver, connection)
-		if (status === 'failed' || status === 'dead') return await rollBack(host, state, call, undefined)
-		if (status === 'none') return endedByHand(host, connection, call)
+		if (status === 'failed' || status === 'dead') {
+			await rollBack(state, loan, told)
+			return swallowed(state.abortedBy, told)
+		}
+		if (status === 'none') {
+			loan.giveBack()
+			return endedByHand(told)
+		}
 		let answer: 'committed' | 'rolled_back'
 		try {
 			answer = await driver.commit(connection)
 		} catch (error) {
 			wakeUps.cancel(limit)
-			const failure = fail(host, connection, error, call.classify(error, 'commit'), 'commit')
+			const failure = fail(loan, { error, fault: call.classify(error, 'commit'), phase: 'commit' })
 			return await afterCommitFailed(host, failure, mark, call, options, { value, callbacks: tx.callbacks })
 		}
-		if (answer === 'rolled_back') {
-			driver.release(connection)
-			return swallowed(state, call)
-		}
-		driver.release(connection)
-		return { value, callbacks: tx.callbacks }
+		loan.giveBack()
+		return answer === 'rolled_back' ? swallowed(state.abortedBy, told) : { value, callbacks: tx.callbacks }
+	} catch (error) {
+		// A mistake in the driver, for every error of the database has been dealt with. What state it left the connection in nobody knows.
+		loan.giveBack(error ?? new Error('The driver failed'))
+		throw error
 	} finally {
 		wakeUps.cancel(limit)
 		context.active = false
@@ -168,60 +172,35 @@ async function afterCommitFailed<C extends object, T extends TransactionScope<C,
 }
 
 /** Ends an attempt whose connection may be broken; the pool keeps it only if the fault says that it is healthy. */
-function fail<C extends object, T extends TransactionScope<C, T>>(
-	host: TransactionHost<C, T>,
-	connection: C,
-	error: unknown,
-	fault: Fault,
-	phase: Phase,
-): Failure {
-	const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || fault.outcome === 'unknown'
-	host.driver.release(connection, broken ? error : undefined)
-	return { error, fault, phase }
+function fail<C extends object>(loan: Loan<C>, failure: Failure): Failure {
+	const { error, fault } = failure
+	loan.giveBack(isBroken(fault) || fault.outcome === 'unknown' ? error : undefined)
+	return failure
 }
 
-/** The function failed, or the transaction had failed under it: undo, and say which error decides over a rerun. */
-async function rollBack<C extends object, T extends TransactionScope<C, T>>(
-	host: TransactionHost<C, T>,
-	state: AttemptState<C>,
-	call: Call,
-	thrown: { error: unknown } | undefined,
-): Promise<Failure> {
-	const { driver } = host
-	const { connection } = state
+/** Undoes what there is to undo and returns the connection. Tells how the transaction stood before. */
+async function rollBack<C extends object>(
+	{ driver, connection, abortedBy }: AttemptState<C>,
+	loan: Loan<C>,
+	classify: (error: unknown) => Fault,
+): Promise<{ status: TransactionStatus; undone: boolean }> {
 	const status = await driver.status(connection)
-	let undone = true
-	if (status === 'dead') driver.release(connection, state.abortedBy ?? new Error('The connection was lost'))
-	else if (status === 'none') driver.release(connection)
-	else {
-		try {
-			await driver.execute(connection, 'ROLLBACK')
-			driver.release(connection)
-		} catch (error) {
-			undone = false
-			driver.release(connection, error)
-		}
+	if (status === 'dead') {
+		loan.giveBack(abortedBy ?? new Error('The connection was lost'))
+		return { status, undone: true }
 	}
-	if (thrown === undefined) return swallowed(state, call)
-	return judge(thrown.error, state, call, status === 'failed' || status === 'dead' || !undone)
+	try {
+		if (status !== 'none') await driver.execute(connection, 'ROLLBACK')
+		// The link is well, but a session whose plans no longer fit would fail in the same way again.
+		loan.giveBack(abortedBy !== undefined && isBroken(classify(abortedBy)) ? abortedBy : undefined)
+		return { status, undone: true }
+	} catch (error) {
+		loan.giveBack(error)
+		return { status, undone: false }
+	}
 }
 
-/** Whether the error that the user's function threw is a reason to run it again. */
-function judge<C extends object>(thrown: unknown, state: AttemptState<C>, call: Call, broken: boolean): Failure {
-	const { abortedBy } = state
-	// COMMIT was never sent, so nothing of this attempt can have been applied.
-	const rolledBack = (error: unknown): Fault => ({ ...call.classify(error, 'statement'), outcome: 'rolled_back' })
-	if (broken && abortedBy !== undefined) {
-		// What the function threw may be its own wording, or the "current transaction is aborted" of a later statement.
-		const fault = rolledBack(abortedBy)
-		if (fault.retryable) return { error: sqlstate(thrown) === '25P02' ? abortedBy : thrown, fault, phase: 'statement' }
-		return { error: thrown, fault, phase: 'statement' }
-	}
-	const fault = rolledBack(thrown)
-	// Errors from elsewhere (another server's ECONNREFUSED, say) tell nothing of this database. A conflict is a request to run again.
-	if (fault.scope === 'transaction') return { error: thrown, fault, phase: 'statement' }
-	return { error: thrown, fault: { ...fault, kind: 'permanent', retryable: false }, phase: 'statement' }
-}
+const isBroken = ({ scope }: Fault): boolean => scope === 'connection' || scope === 'endpoint'
 
 /** The link broke between two statements, so none of them has the error: the driver's own is what the next one would get. */
 function errorOfLostLink<C extends object>(driver: TransactionDriver<C>, connection: C): Promise<unknown> {
@@ -229,22 +208,6 @@ function errorOfLostLink<C extends object>(driver: TransactionDriver<C>, connect
 		() => undefined,
 		(error: unknown) => error,
 	)
-}
-
-/** The function returned although its transaction could not be committed any more. */
-function swallowed<C extends object>(state: AttemptState<C>, call: Call): Failure {
-	const error =
-		state.abortedBy ??
-		new HoldfastError('HOLDFAST_ROLLED_BACK', 'The server answered COMMIT by rolling back, and no statement of the transaction had failed.')
-	return { error, fault: { ...call.classify(error, 'statement'), outcome: 'rolled_back' }, phase: 'statement' }
-}
-
-function endedByHand<C extends object, T extends TransactionScope<C, T>>(host: TransactionHost<C, T>, connection: C, call: Call): Failure {
-	const error = new HoldfastError(
-		'HOLDFAST_TRANSACTION_CONTROL',
-		'The function ended its transaction itself. It is not run again: what it has committed by hand stays committed.',
-	)
-	return fail(host, connection, error, call.classify(error, 'statement'), 'statement')
 }
 
 async function tellCommitted(callbacks: ReadonlyArray<() => unknown>): Promise<void> {
@@ -257,8 +220,4 @@ async function tellCommitted(callbacks: ReadonlyArray<() => unknown>): Promise<v
 			process.emitWarning('An onCommit callback failed. Its transaction is committed.', { type: 'HoldfastWarning', detail })
 		}
 	}
-}
-
-function sqlstate(error: unknown): unknown {
-	return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
 }
