@@ -162,7 +162,10 @@ async function playRound({ arena, client, tally, plans, draws, nextId, enough, r
 	arena.heal()
 	await arena.openDoor(true)
 	stopped = true
+	// Who gives up on a link that was in a hole does so only later: its server hears of that at the next healing.
+	const healing = setInterval(() => arena.heal(), 100)
 	await within(workers, lastAnswerWithinMs)
+	clearInterval(healing)
 	tally.ran.rounds++
 	tally.ran.workMs += performance.now() - startedAtMs
 	const unanswered = [...open.values()].map(({ plan: { id, steps }, sinceMs }): Operation => {
