@@ -1,12 +1,15 @@
 /** How does a borrower of `pool.connect()`, an ORM say, get verified commits without changing a line? By seeing its BEGIN and COMMIT pass. */
 import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
-import { cut, lent, send } from './client.ts'
+import { cut, execute, lent, send } from './client.ts'
 import type { PgCore } from './core.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
 import { isBusy, transactionStatus } from './state.ts'
 import { type PgTransactionDriver, rewriteStack } from './transaction.ts'
 
 type Query = PgClient['query']
+
+// The modes that a BEGIN can take as well are kept apart; SNAPSHOT and the settings behind SET LOCAL are not among them.
+const setsModes = /^\s*SET\s+(?:(?:LOCAL|SESSION)\s+)?TRANSACTION(?:_[A-Z_]+\b|\s+SNAPSHOT\b|\s+([^;]+?)\s*;?\s*$)/i
 
 /** A connection while somebody has borrowed it. What it does for its borrower looks as pg's own client does. */
 export class Loan {
@@ -20,7 +23,14 @@ export class Loan {
 	#mark: CommitMark | undefined
 	/** A transaction is open that may write and is not marked. */
 	#unmarked = false
+	/** Statements that the borrower has sent beside the control of transactions. */
 	#sent = 0
+	#running = 0
+	#whenDone: (() => void) | undefined
+	/** The BEGIN behind which nothing was sent yet. */
+	#opened: string | undefined
+	/** The connection that was taken out of the pool; the borrower may go on asking it. */
+	#dropped: PgClient | undefined
 	readonly #forwarded: Array<readonly [string, (...args: unknown[]) => void]> = []
 	readonly #discard: (client: PgClient, error: unknown) => void
 
@@ -41,6 +51,12 @@ export class Loan {
 		return this.#target
 	}
 
+	/** Calls `then` once nothing is on its way in pieces: between two of them the client itself looks quiet. */
+	whenDone(then: () => void): void {
+		if (this.#running === 0) then()
+		else this.#whenDone = then
+	}
+
 	/** The borrower has given it back. */
 	end(): void {
 		this.#client.query = this.#query
@@ -54,6 +70,10 @@ export class Loan {
 			const run = this.#controlled(config, text, values)
 			if (run !== undefined) return this.#answer(run, config, values, callback)
 		}
+		const opened = this.#opened
+		this.#opened = undefined
+		if (opened !== undefined && typeof text === 'string' && setsModes.test(text))
+			return this.#answer(() => this.#setModes(opened, config, text, values), config, values, callback)
 		this.#sent += 1
 		return this.#pass(config, values, callback)
 	}
@@ -71,9 +91,13 @@ export class Loan {
 			case 'commit':
 				return () => this.#commit(config, values, first.chain === true)
 			case 'rollback':
-			case 'prepare':
+			case 'prepare': {
+				// A chained transaction is not marked.
+				const chained = first.chain === true && (this.#mark !== undefined || this.#unmarked)
 				this.#forget()
+				this.#unmarked = chained
 				return undefined
+			}
 			default:
 				return undefined
 		}
@@ -121,10 +145,10 @@ export class Loan {
 
 	async #begin(text: string, readOnly: boolean): Promise<unknown> {
 		const call = this.#core.call({})
-		// A BEGIN inside a transaction only earns a warning; the mark that counts is the first.
-		const nested = transactionStatus(this.#target) === 'T' && !isBusy(this.#target)
+		// A BEGIN inside a transaction only earns a warning, or an error where that has failed; the mark that counts is the first.
+		const nested = !isBusy(this.#target) && (transactionStatus(this.#target) ?? 'I') !== 'I'
+		if (!nested && !readOnly) this.#opened = text
 		for (;;) {
-			const sent = this.#sent
 			try {
 				const { mark, begun } = await this.#driver.beginAs(this.#target, text, readOnly || nested)
 				if (!nested) {
@@ -133,15 +157,45 @@ export class Loan {
 				}
 				return this.#result(begun)
 			} catch (error) {
-				// Nothing has been applied. A dead connection is replaced, unless the borrower has already sent more behind the BEGIN.
+				// Nothing has been applied. A dead connection is replaced, but only where the borrower has sent nothing else on it: with the session
+				// its settings, temporary tables and advisory locks are gone, and who counts on them must be told.
+				this.#opened = undefined
 				const fault = call.classify(error, 'statement')
 				const moved = fault.scope === 'connection' || fault.scope === 'endpoint'
-				if (!moved || sent !== this.#sent || this.#mark !== undefined) throw error
+				if (!moved || this.#sent > 0 || this.#mark !== undefined) throw error
 				this.#drop(error)
 				await call.next(error, { ...fault, outcome: 'not_sent' }, 'statement', { idempotent: true, reads: () => true })
 				this.#moveTo(await this.#core.acquire(call))
+				if (!readOnly) this.#opened = text
 			}
 		}
+	}
+
+	/**
+	 * SET TRANSACTION must come before any query, and the mark is one. So the transaction is opened anew with these modes; where they
+	 * cannot stand in a BEGIN (SNAPSHOT, an error), it is opened without a mark.
+	 */
+	async #setModes(opened: string, config: unknown, text: string, values: unknown): Promise<unknown> {
+		this.#sent += 1
+		const modes = setsModes.exec(text)?.[1]
+		const undone = execute(this.#target, 'ROLLBACK')
+		if (modes !== undefined) {
+			try {
+				// On a line of its own: the BEGIN may end in a comment.
+				const text = `${opened.trim().replace(/;$/, '')}\n${modes}`
+				const [{ mark }] = await Promise.all([this.#driver.beginAs(this.#target, text, false), undone])
+				this.#mark = mark
+				this.#unmarked = mark === undefined
+				return this.#result('SET')
+			} catch (error) {
+				if (this.#core.breaks(error)) throw error
+			}
+		}
+		this.#forget()
+		this.#unmarked = true
+		await undone
+		await execute(this.#target, opened)
+		return this.#send(config, values)
 	}
 
 	async #commit(config: unknown, values: unknown, chain: boolean): Promise<unknown> {
@@ -152,7 +206,9 @@ export class Loan {
 		try {
 			result = (await this.#send(config, values)) as PgResult
 		} catch (error) {
-			return this.#afterLostCommit(error, mark, inTransaction)
+			// Where the BEGIN was not awaited, its mark has come since.
+			const open = inTransaction || this.#mark !== undefined || this.#unmarked
+			return this.#afterLostCommit(error, mark ?? this.#mark, open)
 		}
 		// The server's warning says that there was none; a chained one is not marked.
 		this.#unmarked = chain && inTransaction
@@ -182,9 +238,12 @@ export class Loan {
 	#forget(): void {
 		this.#mark = undefined
 		this.#unmarked = false
+		this.#opened = undefined
 	}
 
 	#drop(error: unknown): void {
+		if (this.#dropped === this.#target) return
+		this.#dropped = this.#target
 		this.#core.lost(this.#target)
 		this.#discard(this.#target, error)
 		cut(this.#target)
@@ -219,11 +278,16 @@ export class Loan {
 	#answer(run: () => Promise<unknown>, config: unknown, values: unknown, callback: QueryCallback | undefined): unknown {
 		const own = (config as { callback?: QueryCallback } | null)?.callback
 		const done = typeof values === 'function' ? (values as QueryCallback) : (callback ?? own)
-		const promise = run()
+		this.#running += 1
+		const promise = run().finally(() => {
+			this.#running -= 1
+			if (this.#running === 0) this.#whenDone?.()
+		})
 		if (done === undefined) return promise.catch(rewriteStack)
+		// Out of the promise: what the borrower's callback throws is an uncaught exception, as it is with pg's own client.
 		promise.then(
-			(result) => done(null, result),
-			(error) => done(error),
+			(result) => process.nextTick(done, null, result),
+			(error) => process.nextTick(done, error),
 		)
 		return undefined
 	}

@@ -41,8 +41,8 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	/** Opens a transaction by this text, marked if it may write and its commit is to be verified. */
 	async beginAs(client: PgClient, text: string, readOnly: boolean): Promise<{ mark: CommitMark | undefined; begun: string }> {
 		const witness = this.#witness
-		const preparing = readOnly ? undefined : witness?.prepare?.(client)
-		if (preparing !== undefined) await preparing
+		// Sent ahead and not waited for: what the borrower sends behind the BEGIN must stay behind it.
+		if (!readOnly) witness?.prepare?.(client)
 		for (;;) {
 			const marking = readOnly ? undefined : witness?.marking(client)
 			if (witness === undefined || marking === undefined) {

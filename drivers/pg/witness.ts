@@ -7,7 +7,7 @@ import type { PgClient } from './shape.ts'
 /** One way of knowing: by the server's own record of transactions, or by the ledger. */
 export interface Witness {
 	/** What has to be done once before the first marking. */
-	prepare?(client: PgClient): Promise<void> | undefined
+	prepare?(client: PgClient): void
 	/** The statement to send along with BEGIN; undefined where this server has nothing to ask. */
 	marking(client: PgClient): Marking | undefined
 	/** What its answer says; undefined where the transaction cannot write and there will be nothing to ask. */

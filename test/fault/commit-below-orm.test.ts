@@ -115,7 +115,7 @@ test('COMMIT AND CHAIN keeps the borrower in a transaction', async () => {
 test('the first BEGIN on a stale connection is moved to a fresh one, and the borrower does not notice', async () => {
 	const pool = at.wrap({}, { max: 1 })
 	const client = await pool.connect()
-	const before = (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+	const before = (client as unknown as { processID: number }).processID
 	at.proxy.intercept({ from: 'client', match: (message) => message.text === 'BEGIN', action: 'cut before' })
 	await client.query('BEGIN')
 	const { pid } = (await client.query('SELECT pg_backend_pid() AS pid')).rows[0]
