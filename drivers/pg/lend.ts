@@ -29,9 +29,13 @@ export function lend(core: PgCore, driver: PgTransactionDriver, callback: Connec
 				// The words of pg-pool, whose own check comes too late for a connection that is still busy.
 				if (released) throw new Error('Release called on client which has already been released to the pool.')
 				released = true
-				loan?.end()
-				const target = loan?.target ?? client
-				if (!gone.has(target)) takeBack(core, target, releaseOf(target), reason)
+				const back = () => {
+					loan?.end()
+					const target = loan?.target ?? client
+					if (!gone.has(target)) takeBack(core, target, releaseOf(target), reason)
+				}
+				if (reason || loan === undefined) back()
+				else loan.whenDone(back)
 			}
 			callback(undefined, client, client.release)
 		},

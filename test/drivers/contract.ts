@@ -1,6 +1,7 @@
 /** What must every driver keep, whatever its database? The promises of a wrapped pool, in words that fit all of them. */
 import { HoldfastError } from 'holdfast'
 import { beforeAll, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
 
 /** What the contract needs of a driver, in that driver's own SQL. */
 export interface Subject {
@@ -24,6 +25,8 @@ export interface SubjectPool {
 	/** A statement that fails with an error of the server, which `isOwnError` recognises. */
 	fail(): Promise<unknown>
 	isOwnError(error: unknown): boolean
+	/** Borrows, runs a statement, and returns the connection. */
+	leaveClean(): Promise<void>
 	/** Borrows, opens a transaction by hand, and returns the connection without ending it. */
 	leaveDirty(): Promise<void>
 	transaction<R>(fn: (tx: SubjectTransaction) => Promise<R>): Promise<R>
@@ -83,12 +86,21 @@ export function contract(name: string, subject: () => Subject): void {
 		expect(pool.size).toBe(1)
 	})
 
+	promise('a connection that comes back clean is used on', 1, async (pool) => {
+		const id = await pool.id()
+		for (let loan = 0; loan < 3; loan++) await pool.leaveClean()
+		await pool.transaction((tx) => tx.id())
+		expect(await pool.id()).toBe(id)
+	})
+
 	promise(
 		'a connection that comes back with a transaction open is not handed out again, and its work is undone',
 		1,
 		async (pool, about) => {
 			const id = await pool.id()
 			await pool.leaveDirty()
+			// Before anybody asks for a connection: an idle one must not hold locks.
+			await until(async () => (await about.openTransactions(pool)) === 0, { what: 'the transaction to be undone' })
 			expect(await pool.id()).not.toBe(id)
 			expect(await about.rows()).toEqual([])
 		},

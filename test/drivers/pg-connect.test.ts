@@ -109,8 +109,8 @@ test('a client released inside a callback, with more queries queued, is not hand
 				return lent
 			})
 		})
-		client.query('begin; select pg_sleep(0.05); commit', () => {
-			order.push('queued query done')
+		client.query('begin; select pg_sleep(0.05); commit', (error) => {
+			order.push(error?.message ?? 'queued query done')
 			resolve()
 		})
 	})
@@ -227,4 +227,17 @@ test('the loss of a borrowed client without a listener, and of an idle one, does
 	expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }])
 	await accidents.assertNone()
 	accidents.stop()
+})
+
+test('when the idle connection has just gone, the pool does not open one by itself: that waits its turn at the gate', async () => {
+	const pool = setup.wrapped({ max: 2 })
+	const client = await pool.connect()
+	client.release()
+	const { connectAttempts } = pool.holdfast.stats().endpoint
+	const query = pool.query('select 1 as a')
+	// What the idle timeout of pg-pool does, at the worst moment.
+	;(pool as unknown as { _remove(gone: pg.PoolClient): void })._remove(client)
+	expect((await query).rows).toEqual([{ a: 1 }])
+	expect(pool.holdfast.stats().endpoint.connectAttempts).toBe(connectAttempts + 1)
+	expect(pool.totalCount).toBe(1)
 })

@@ -270,9 +270,9 @@ test('a pipelined client released with statements on the wire comes back when al
 	client.query('select pg_sleep(0.02)', () => {
 		order.push('first')
 		client.release()
-		pool.query('select 1', () => order.push('next borrower'))
+		pool.query('select 1', (error) => order.push(error?.message ?? 'next borrower'))
 	})
-	client.query('begin; select pg_sleep(0.02); commit', () => order.push('second'))
+	client.query('begin; select pg_sleep(0.02); commit', (error) => order.push(error?.message ?? 'second'))
 	await until(() => order.length === 3, { what: 'all three' })
 	expect(order).toEqual(['first', 'second', 'next borrower'])
 })

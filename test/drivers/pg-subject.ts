@@ -47,6 +47,12 @@ function poolOf(pool: HoldfastPool): SubjectPool {
 		insert: (id) => insert(pool, id),
 		fail: () => pool.query('select 1/0'),
 		isOwnError: (error) => (error as { code?: unknown } | undefined)?.code === '22012',
+		async leaveClean() {
+			const client = await pool.connect()
+			await client.query('begin')
+			await client.query('rollback')
+			client.release()
+		},
 		async leaveDirty() {
 			const client = await pool.connect()
 			await client.query('begin')

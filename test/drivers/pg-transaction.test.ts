@@ -4,6 +4,7 @@ import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
 import { beforeAll, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
 import { ground, shape, type Untyped } from './side-by-side.ts'
 
 const setup = ground()
@@ -203,7 +204,13 @@ test('statements that are sent without waiting for each other run in order in th
 test('two transactions at once use two connections, and one in another pool inside of one is no mistake', async () => {
 	const [pool, other] = [setup.wrapped(), setup.wrapped()]
 	const pid = async (tx: Pick<pg.Pool, 'query'>) => (await tx.query('select pg_backend_pid() as pid')).rows[0].pid
-	const [first, second] = await Promise.all([pool.transaction(pid), pool.transaction(pid)])
+	let inside = 0
+	const together = async (tx: Pick<pg.Pool, 'query'>) => {
+		inside += 1
+		await until(() => inside === 2, { what: 'both to be inside' })
+		return pid(tx)
+	}
+	const [first, second] = await Promise.all([pool.transaction(together), pool.transaction(together)])
 	expect(first).not.toBe(second)
 	expect(await pool.transaction(() => other.transaction(async () => 'inner'))).toBe('inner')
 })
