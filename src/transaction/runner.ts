@@ -1,12 +1,11 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { Call, type CallOptions, type Policy } from '../call.ts'
 import type { CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
-import { HoldfastError } from '../errors.ts'
 import type { Fault } from '../fault.ts'
 import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
 import { endedByHand, type Failure, judge, swallowed } from './judge.ts'
 import { Loan } from './loan.ts'
+import { refuseNesting, runInside } from './nesting.ts'
 import { resolveCommit } from './resolve.ts'
 import { type AttemptState, callAsync, type TransactionScope } from './scope.ts'
 
@@ -44,14 +43,6 @@ export interface TransactionHost<C extends object, T extends TransactionScope<C,
 	scope(state: AttemptState<C>): T
 }
 
-interface Running {
-	readonly host: object
-	active: boolean
-	readonly outer: Running | undefined
-}
-
-const running = new AsyncLocalStorage<Running>()
-
 /** Runs `fn` in a transaction, as often as transient faults need it, and resolves with the value of the attempt that was committed. */
 export async function runTransaction<C extends object, T extends TransactionScope<C, T>, R>(
 	host: TransactionHost<C, T>,
@@ -76,17 +67,6 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	}
 }
 
-/** Throws when the caller is inside a transaction of the same pool: it would wait for a second connection while it holds the first. */
-function refuseNesting(host: object): void {
-	for (let context = running.getStore(); context !== undefined; context = context.outer) {
-		if (context.host !== host || !context.active) continue
-		throw new HoldfastError(
-			'HOLDFAST_TRANSACTION_CONTROL',
-			'transaction() was called on the pool inside a transaction of the same pool: use tx.transaction(fn) for a savepoint.',
-		)
-	}
-}
-
 async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	host: TransactionHost<C, T>,
 	connection: C,
@@ -102,7 +82,6 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 			? undefined
 			: wakeUps.at(clock.now() + host.attemptTimeoutMs, () => driver.cut(connection, call.cutOff()))
 	const tx = host.scope(state)
-	const context: Running = { host, active: true, outer: running.getStore() }
 	const loan = new Loan(driver, connection)
 	const told = (error: unknown) => call.classify(error, 'statement')
 	try {
@@ -115,7 +94,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		}
 		let value: R
 		try {
-			value = await running.run(context, () => callAsync(fn, tx))
+			value = await runInside(host, tx, () => callAsync(fn, tx))
 			call.throwIfAborted()
 		} catch (error) {
 			tx.end('its function has failed')
@@ -149,7 +128,6 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		throw error
 	} finally {
 		wakeUps.cancel(limit)
-		context.active = false
 	}
 }
 

@@ -75,6 +75,11 @@ export abstract class TransactionScope<C extends object, Self> {
 		this.#ended ??= why
 	}
 
+	/** @internal False once it has ended. */
+	get usable(): boolean {
+		return this.#ended === undefined
+	}
+
 	/** @internal */
 	get callbacks(): ReadonlyArray<() => unknown> {
 		return this.#callbacks
