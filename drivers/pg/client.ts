@@ -1,4 +1,5 @@
 /** What can be done with a pg connection besides using it: wait until it is quiet, cut it, listen to it. */
+import { countCommands } from './proof.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { hearStatus, isBusy } from './state.ts'
 
@@ -48,4 +49,5 @@ export function listen(client: PgClient, broken: (client: PgClient) => void): vo
 	heard.add(client)
 	client.on('error', () => broken(client))
 	hearStatus(client)
+	countCommands(client)
 }

@@ -13,6 +13,7 @@ import {
 } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
+import { commandsCompleted, provenFault } from './proof.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { isAlive, isUsable } from './state.ts'
 
@@ -95,8 +96,7 @@ export class Statement implements Repeatability {
 	}
 
 	reads(): boolean {
-		const config = this.#config
-		const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+		const text = this.#text()
 		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
 	}
 
@@ -113,7 +113,13 @@ export class Statement implements Repeatability {
 		})
 	}
 
+	#text(): unknown {
+		const config = this.#config
+		return typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+	}
+
 	#attempt(client: PgClient): void {
+		const before = commandsCompleted(client)
 		const { policy, attemptTimeoutMs } = this.#core
 		policy.counters.attempts += 1
 		const { wakeUps, clock } = policy.scheduler
@@ -125,7 +131,7 @@ export class Statement implements Repeatability {
 			if (told) return
 			told = true
 			wakeUps.cancel(limit)
-			if (error !== null && error !== undefined) return this.#failed(error, client)
+			if (error !== null && error !== undefined) return this.#failed(error, client, before)
 			settle(this.#core, client, undefined, false)
 			this.#done(undefined, result)
 		}
@@ -140,8 +146,9 @@ export class Statement implements Repeatability {
 		}
 	}
 
-	#failed(error: unknown, client: PgClient): void {
-		const fault = this.#call.classify(error, 'statement')
+	#failed(error: unknown, client: PgClient, before: number | undefined): void {
+		const sent = { client, before, text: this.#text(), idempotent: this.idempotent }
+		const fault = provenFault(this.#call.classify(error, 'statement'), sent)
 		const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || !client._queryable
 		settle(this.#core, client, error, broken)
 		this.#call.next(error, fault, 'statement', this).then(

@@ -54,6 +54,7 @@ export interface PgClient extends EventEmitter {
 	readonly connection?: {
 		readonly stream: { destroy(error?: Error): unknown }
 		prependListener(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
+		on(event: 'commandComplete', listener: () => void): unknown
 	}
 	/** pg-native only. */
 	_hasActiveQuery?(): unknown
@@ -81,6 +82,8 @@ export interface PgPool extends EventEmitter {
 	/** The promise that the pool's calls return. */
 	readonly Promise?: PromiseConstructor
 	_clients: PgClient[]
+	/** Who waits for a connection in the pool itself. */
+	readonly _pendingQueue: Pending[]
 	connect(callback?: ConnectCallback): unknown
 	/** Opens a connection at once; `connect` would first look for an idle one. */
 	newClient(pending: Pending): void

@@ -2,6 +2,7 @@
 import { type Call, isPlainRead, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
+import { commandsCompleted, provenFault } from './proof.ts'
 import { ownOptions, settle } from './query.ts'
 import type { PgClient, QueryCallback, Submittable } from './shape.ts'
 
@@ -32,6 +33,7 @@ class SubmittableRun implements Repeatability {
 	readonly idempotent: boolean
 	#client: PgClient | undefined
 	#begun = false
+	#commandsBefore: number | undefined
 	#failing = false
 
 	constructor(core: PgCore, query: Submittable, settled: QueryCallback) {
@@ -58,8 +60,12 @@ class SubmittableRun implements Repeatability {
 	}
 
 	reads(): boolean {
-		const text = this.#query.text ?? this.#query.cursor?.text
+		const text = this.#text()
 		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
+	}
+
+	#text(): unknown {
+		return this.#query.text ?? this.#query.cursor?.text
 	}
 
 	run(): void {
@@ -76,6 +82,7 @@ class SubmittableRun implements Repeatability {
 
 	#submit(client: PgClient): void {
 		this.#client = client
+		this.#commandsBefore = commandsCompleted(client)
 		this.#core.policy.counters.attempts += 1
 		const query = this.#query
 		// pg.Query hands its result to a callback; cursors and streams have no use for one.
@@ -102,8 +109,10 @@ class SubmittableRun implements Repeatability {
 	#failed(error: unknown, connection: unknown): void {
 		this.#failing = true
 		const client = this.#client as PgClient
-		const fault = this.#call.classify(error, 'statement')
-		if (this.#begun || isBeingRead(this.#query)) return this.#tell(error, connection)
+		const sent = { client, before: this.#commandsBefore, text: this.#text(), idempotent: this.idempotent }
+		const fault = provenFault(this.#call.classify(error, 'statement'), sent)
+		const begun = this.#begun || isBeingRead(this.#query) || (fault.outcome !== 'not_sent' && !startsAnew(this.#query, client))
+		if (begun) return this.#tell(error, connection)
 		this.#call.next(error, fault, 'statement', this).then(
 			() => {
 				// The object was not told, so it has not ended its half of the protocol: the connection cannot be used on.
@@ -135,6 +144,14 @@ class SubmittableRun implements Repeatability {
 	#restore(): void {
 		Object.assign(this.#query, this.#own)
 	}
+}
+
+/** Cursors, streams over them and pg.Query begin again when they are submitted again. Of others, COPY streams say, part may be gone. */
+function startsAnew(query: Submittable, client: PgClient): boolean {
+	const { Query } = client.constructor as { Query?: abstract new (...args: never[]) => object }
+	return (
+		query.cursor !== undefined || (query.read !== undefined && query.state !== undefined) || (Query !== undefined && query instanceof Query)
+	)
 }
 
 // A read that a cursor has sent is not sent again by submitting it anew: its caller would wait for ever.
