@@ -2,6 +2,7 @@
 import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
 import { cut, execute, lent, send } from './client.ts'
 import type { PgCore } from './core.ts'
+import { resultOf } from './result.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
 import { isBusy, transactionStatus } from './state.ts'
 import { type PgTransactionDriver, rewriteStack } from './transaction.ts'
@@ -155,7 +156,7 @@ export class Loan {
 					this.#mark = mark
 					this.#unmarked = mark === undefined && !readOnly
 				}
-				return this.#result(begun)
+				return resultOf(this.#client, begun)
 			} catch (error) {
 				// Nothing has been applied. A dead connection is replaced, but only where the borrower has sent nothing else on it: with the session
 				// its settings, temporary tables and advisory locks are gone, and who counts on them must be told.
@@ -186,7 +187,7 @@ export class Loan {
 				const [{ mark }] = await Promise.all([this.#driver.beginAs(this.#target, text, false), undone])
 				this.#mark = mark
 				this.#unmarked = mark === undefined
-				return this.#result('SET')
+				return resultOf(this.#client, 'SET')
 			} catch (error) {
 				if (this.#core.breaks(error)) throw error
 			}
@@ -230,7 +231,7 @@ export class Loan {
 			call,
 			this.#core.policy.counters,
 		)
-		if (resolution.state === 'applied') return this.#result('COMMIT')
+		if (resolution.state === 'applied') return resultOf(this.#client, 'COMMIT')
 		if (resolution.state === 'not applied') throw call.notApplied(error, fault)
 		throw call.inDoubt(error, 'commit', { xid: mark?.xid, token: mark?.token, detail: resolution.why })
 	}
@@ -290,15 +291,5 @@ export class Loan {
 			(error) => process.nextTick(done, error),
 		)
 		return undefined
-	}
-
-	/** The result that pg makes of this command tag. */
-	#result(tag: string): unknown {
-		const { Query: Query_ } = this.#client.constructor as unknown as {
-			Query: new (text: string) => { _result?: { addCommandComplete(message: { text: string }): void } }
-		}
-		const result = new Query_(tag)._result
-		result?.addCommandComplete({ text: tag })
-		return result ?? { command: tag, rowCount: null, rows: [], fields: [] }
 	}
 }

@@ -96,27 +96,29 @@ test('a client released with queries still running comes back when they are done
 	next.release()
 })
 
-test('a client released inside a callback, with more queries queued, is not handed out before they are done', async () => {
-	const pool = setup.wrapped({ max: 1 })
-	const client = await pool.connect()
-	const order: string[] = []
-	let next: Promise<pg.PoolClient> | undefined
-	await new Promise<void>((resolve) => {
-		client.query('select 1', () => {
-			client.release()
-			next = pool.connect().then((lent) => {
-				order.push('lent')
-				return lent
+for (const queued of ['select pg_sleep(0.05)', 'begin; select pg_sleep(0.05); commit']) {
+	test(`a client released inside a callback, with ${queued} queued, is not handed out before that is done`, async () => {
+		const pool = setup.wrapped({ max: 1 })
+		const client = await pool.connect()
+		const order: string[] = []
+		let next: Promise<pg.PoolClient> | undefined
+		await new Promise<void>((resolve) => {
+			client.query('select 1', () => {
+				client.release()
+				next = pool.connect().then((lent) => {
+					order.push('lent')
+					return lent
+				})
+			})
+			client.query(queued, (error) => {
+				order.push(error?.message ?? 'queued query done')
+				resolve()
 			})
 		})
-		client.query('begin; select pg_sleep(0.05); commit', (error) => {
-			order.push(error?.message ?? 'queued query done')
-			resolve()
-		})
+		;(await next)?.release()
+		expect(order).toEqual(['queued query done', 'lent'])
 	})
-	;(await next)?.release()
-	expect(order).toEqual(['queued query done', 'lent'])
-})
+}
 
 test('a client released with an open transaction is closed, its locks are gone, and the next borrower gets another', async () => {
 	await setup.server.query('create table if not exists dirty (id int)')

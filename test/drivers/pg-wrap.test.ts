@@ -24,6 +24,21 @@ test('end() by promise and by callback ends as the bare pool does, and the pool 
 	expect(wrapped).toEqual(bare)
 })
 
+test('end() right behind a call that has an idle connection: the call is told, and nothing hangs', async () => {
+	const pool = holdfast(new pg.Pool(setup.config()))
+	await pool.query('select 1')
+	const calls = [ending(() => pool.query('select 2')), ending(() => pool.connect()), ending(() => pool.transaction(async () => 3))]
+	await pool.end()
+	for (const call of await Promise.all(calls)) expect(JSON.stringify(call)).toContain('The pool was ended')
+})
+
+test('a connection string in place of a pool is not repeated in the error: it may hold a password', () => {
+	for (const text of ['postgres://me:secret@host/db', 'host=h password=secret'])
+		expect(() => holdfast(text as never)).toThrow(
+			/^holdfast: pool must be a pool of pg \(new pg\.Pool\(\)\), got a string of \d+ characters$/,
+		)
+})
+
 test('end() of a pool that was never used ends at once', async () => {
 	const { bare, wrapped } = await both(async (pool) => [await ending(() => pool.end()), pool.ended])
 	expect(wrapped).toEqual(bare)
