@@ -7,6 +7,7 @@ import type { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
 import type { Scheduler } from './outage/scheduler.ts'
 import { attachReport } from './report.ts'
+import { askWait, askYesNo } from './retry/ask.ts'
 import type { Attempt, Stop, Wait, When } from './retry/attempt.ts'
 import type { Counters } from './stats.ts'
 
@@ -59,7 +60,9 @@ export class Call {
 	readonly deadlineAtMs: number
 	/** The call's own signal; that of the pool ends its waits as well. */
 	readonly signal: AbortSignal | undefined
+	/** The number of the attempt that runs, or that waits for its connection. */
 	attempts = 1
+	#failed = 0
 	readonly #policy: Policy
 	readonly #label: string | undefined
 	readonly #startedAtMs: number
@@ -78,12 +81,11 @@ export class Call {
 
 	/** Where the failed attempt stands with the policy: returns once the next may start, or throws what the caller gets. */
 	async next(error: unknown, fault: Fault, phase: Phase, work: Repeatability, doubt?: Doubt): Promise<void> {
-		const { scheduler, counters, onRetry } = this.#policy
+		const { scheduler, counters, when, wait, stop, ending, onRetry } = this.#policy
+		this.#failed += 1
 		this.#faults.push(fault)
 		if (this.#faults.length > keptFaults) this.#faults.shift()
 		this.#lastError = error
-		const attempt = this.#record(error, fault)
-		const wanted = this.#policy.when(attempt)
 		if (mayRerun(fault, work) === 'in doubt') {
 			// The client's own time limit on a statement stays the driver's error; a lost COMMIT is never just an error.
 			if (!fault.retryable && phase !== 'commit') throw this.#report(error)
@@ -93,15 +95,17 @@ export class Call {
 			}
 			throw this.#report(this.inDoubt(error, phase, doubt))
 		}
-		if (!wanted) throw this.#report(error)
-		const waitMs = this.#policy.wait(attempt)
-		const upcoming = { ...attempt, upcomingWaitMs: waitMs }
-		if (this.#policy.ending.error !== undefined || this.#policy.stop(upcoming) || scheduler.clock.now() + waitMs >= this.deadlineAtMs)
-			throw this.#report(error)
+		const attempt = this.#record(error, fault)
+		if (!askYesNo(when, attempt, 'when')) throw this.#report(error)
+		const waitMs = askWait(wait, attempt, 'wait')
+		const isLast = askYesNo(stop, { ...attempt, upcomingWaitMs: waitMs }, 'stop')
+		if (isLast || ending.error !== undefined || scheduler.clock.now() + waitMs >= this.deadlineAtMs) throw this.#report(error)
 		this.throwIfAborted()
-		counters.retried(fault.kind)
 		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#label })
 		if (waitMs > 0) await this.#sleep(waitMs)
+		// A busy process wakes late.
+		if (scheduler.clock.now() >= this.deadlineAtMs) throw this.#report(error)
+		counters.retried(fault.kind)
 		this.attempts += 1
 	}
 
@@ -134,8 +138,7 @@ export class Call {
 
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */
 	waitFailed(error: unknown): unknown {
-		if (this.#lastError === undefined || !HoldfastError.is(error)) return this.#faults.length > 0 ? this.#report(error) : error
-		return this.#report(this.#lastError)
+		return this.#report(this.#failed > 0 && HoldfastError.is(error) ? this.#lastError : error)
 	}
 
 	/** Throws the reason of the signal that was aborted: the call's own or the pool's. */
@@ -198,7 +201,7 @@ export class Call {
 	#report(error: unknown): unknown {
 		this.served()
 		attachReport(error, {
-			attempts: this.attempts,
+			attempts: this.#failed,
 			elapsedMs: this.#policy.scheduler.clock.now() - this.#startedAtMs,
 			waitedMs: this.#waitedMs,
 			faults: [...this.#faults],

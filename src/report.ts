@@ -3,7 +3,7 @@ import type { Fault } from './fault.ts'
 
 /** What happened before a call gave up. */
 export interface RetryReport {
-	/** Attempts that were started. */
+	/** Attempts that were started; 0 where the call only waited for a connection. */
 	readonly attempts: number
 	/** Time from the call to the failure, waits included, in milliseconds. */
 	readonly elapsedMs: number
@@ -21,7 +21,7 @@ export function attachReport(error: unknown, report: RetryReport): void {
 	if (typeof error === 'object' && error !== null) reports.set(error, report)
 }
 
-/** The report of the retries behind an error that a wrapped driver threw; undefined where nothing was retried. */
+/** What was done before a wrapped driver threw this error; undefined for an error that did not come from one, and for what is no object. */
 export function retryReport(error: unknown): RetryReport | undefined {
 	return typeof error === 'object' && error !== null ? reports.get(error) : undefined
 }
