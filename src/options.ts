@@ -40,8 +40,12 @@ export const oneOf = (...values: readonly string[]): OptionRule => ({
 	accepts: (value) => typeof value === 'string' && values.includes(value),
 })
 
-/** A value as it may stand in an error: short, and never the inside of an object, which may hold a password. */
+// A connection string in the wrong place: a URL, or key=value in the form of libpq.
+const maybeSecret = /[:@=]/
+
+/** A value as it may stand in an error: short, and never a connection string or the inside of an object, which may hold a password. */
 export function show(value: unknown): string {
+	if (typeof value === 'string' && maybeSecret.test(value)) return `a string of ${value.length} characters`
 	if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
 	if (typeof value === 'function') return `the function ${value.name || '(anonymous)'}`
 	if (Array.isArray(value)) return `an array of ${value.length}`

@@ -19,7 +19,7 @@ import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
-import { PgSource } from './source.ts'
+import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
 import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
@@ -174,6 +174,7 @@ function replacedMethods(
 		},
 		end: (callback?: unknown) => {
 			core.end()
+			refusePending(pool)
 			return bare.end.call(pool, callback as (error?: unknown) => void)
 		},
 	}

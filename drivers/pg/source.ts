@@ -120,6 +120,11 @@ export class PgSource implements ConnectionSource<PgClient> {
 	}
 }
 
+/** For a pool that is about to end: it would forget whom it has not handed an idle connection yet. */
+export function refusePending(pool: PgPool): void {
+	for (const { callback } of pool._pendingQueue.splice(0)) callback(notAdmitted, undefined, () => {})
+}
+
 /** Nobody outside sees it. */
 const notAdmitted = new HoldfastError('HOLDFAST_CLOSED', 'The pool opened a connection by itself; it has to wait its turn.')
 

@@ -118,7 +118,7 @@ const noPools: [unknown, string][] = [
 	[undefined, 'undefined'],
 	[null, 'null'],
 	[5, '5'],
-	['postgres://x', '"postgres://x"'],
+	['postgres://x', 'a string of 12 characters'],
 	[{}, 'an object'],
 	[() => {}, ''],
 	[new pg.Client({ host: '127.0.0.1', port: 1 }), ''],
