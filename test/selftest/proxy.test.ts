@@ -199,6 +199,13 @@ test('a delayed statement has not arrived before its time, and is lost when the 
 	expect(await rowsOnServer()).toEqual([])
 })
 
+test('links that were closed and are then reset are gone all the same', async () => {
+	for (const _ of [1, 2, 3]) await connected()
+	proxy.closeAll()
+	proxy.resetAll()
+	await until(() => proxy.openConnections === 0, { what: 'the links to be gone' })
+})
+
 test('a killed backend is seen through the proxy as without it', async () => {
 	const client = await connected()
 	const ended = new Promise((resolve) => client.once('end', resolve))

@@ -39,7 +39,7 @@ export function openLink({ client, target, conversation, orders, onReady, onGone
 		for (const socket of [client, server]) {
 			// RST would throw away what the server has not read yet, and with it the message that should arrive.
 			if (how === 'close' || (socket === server && last === server)) socket.end()
-			else if (!socket.destroyed) socket.resetAndDestroy()
+			else reset(socket)
 			socket.resume()
 		}
 		for (const lane of lanes) lane.stop()
@@ -57,6 +57,13 @@ export function openLink({ client, target, conversation, orders, onReady, onGone
 			await gone
 		},
 	}
+}
+
+/** RST; where FIN has been sent already the system refuses that (EINVAL), and Node.js would never close the socket. */
+export function reset(socket: Socket): void {
+	if (socket.destroyed) return
+	if (socket.writableEnded) socket.destroy()
+	else socket.resetAndDestroy()
 }
 
 /** One direction of a link. Keeps the order of bytes, whatever delays them. */

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { freePort } from './free-port.ts'
 import { postgresConversation } from './postgres-frames.ts'
 import { type Conversation, rawConversation } from './protocol.ts'
-import { type Link, openLink } from './proxy-link.ts'
+import { type Link, openLink, reset } from './proxy-link.ts'
 import { type Cut, type Direction, type Intercept, type InterceptRule, Orders, type Seen } from './proxy-rules.ts'
 
 export type { Cut, Direction, Intercept, InterceptRule, Seen } from './proxy-rules.ts'
@@ -193,7 +193,7 @@ function deadEnd(client: Socket, onGone: () => void): Link {
 	client.resume()
 	client.on('end', () => client.end())
 	return {
-		cut: (how) => (how === 'close' ? client.end() : client.resetAndDestroy()),
+		cut: (how) => (how === 'close' ? client.end() : reset(client)),
 		healed: () => {},
 		async destroy() {
 			client.destroy()
