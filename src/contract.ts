@@ -10,6 +10,11 @@ export interface ConnectionSource<C extends object> {
 	total(): number
 	/** Hands out an idle connection. Fails if there is none after all; never opens one. */
 	take(done: (error: unknown, connection: C | undefined) => void): void
+	/**
+	 * For pools that can hand over a connection the moment it comes back, past their idle ones: asks for the next. Called only while none
+	 * is idle and there is no room; `done` without a connection means that there may be room now.
+	 */
+	readonly order?: ((done: (connection: C | undefined) => void) => void) | undefined
 	/** Opens a connection. Returns the function that gives the attempt up: `done` is then called with an error. */
 	open(done: (error: unknown, connection: C | undefined) => void): () => void
 	/** Puts a healthy, clean connection back. */

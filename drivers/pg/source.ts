@@ -47,6 +47,11 @@ export class PgSource implements ConnectionSource<PgClient> {
 		this.#bare.connect.call(this.#pool, (error, client) => this.#hand(done, error, client))
 	}
 
+	/** A caller in pg-pool's own queue is served by the `release` of whoever comes first. */
+	readonly order = (done: (client: PgClient | undefined) => void): void => {
+		this.#bare.connect.call(this.#pool, (_error, client) => done(client))
+	}
+
 	open(done: Taken): () => void {
 		const before = new Set(this.#pool._clients)
 		const opened = () => this.#pool._clients.find((candidate) => !before.has(candidate))

@@ -36,6 +36,7 @@ export class Checkout<C extends object> implements Seeker {
 	#fetching = 0
 	#asking = 0
 	#opening = 0
+	#ordered = false
 
 	constructor(source: ConnectionSource<C>, endpoint: Endpoint, scheduler: Scheduler, ending: Ending, limits: CheckoutLimits) {
 		this.#source = source
@@ -195,6 +196,18 @@ export class Checkout<C extends object> implements Seeker {
 		}
 		if (this.#line.size === 0) this.#endpoint.forgo(this)
 		else if (this.#wanted() > 0 && this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
+		else this.#order()
+	}
+
+	/** While callers wait for a busy pool, one standing order: the connection that comes back next takes no detour. */
+	#order(): void {
+		if (this.#ordered || this.#source.order === undefined || this.#source.total() < this.#source.capacity) return
+		this.#ordered = true
+		this.#source.order((connection) => {
+			this.#ordered = false
+			if (connection !== undefined) this.#checkAndServe(connection)
+			this.#pump()
+		})
 	}
 
 	#unclaimed(): number {
