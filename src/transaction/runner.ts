@@ -95,6 +95,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		let value: R
 		try {
 			value = await runInside(host, tx, () => callAsync(fn, tx))
+			tx.assertNoSavepoint()
 			call.throwIfAborted()
 		} catch (error) {
 			tx.end('its function has failed')

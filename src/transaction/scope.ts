@@ -16,7 +16,8 @@ export interface AttemptState<C extends object> {
 export abstract class TransactionScope<C extends object, Self> {
 	protected readonly state: AttemptState<C>
 	#ended: string | undefined
-	#child: boolean = false
+	#hasSavepoint = false
+	#savepoint: TransactionScope<C, Self> | undefined
 	readonly #callbacks: Array<() => unknown> = []
 
 	constructor(state: AttemptState<C>) {
@@ -37,42 +38,62 @@ export abstract class TransactionScope<C extends object, Self> {
 	async transaction<R>(fn: (tx: Self) => Promise<R>): Promise<R> {
 		if (typeof fn !== 'function') throw new TypeError(`transaction: fn must be an async function, got ${show(fn)}`)
 		this.assertUsable()
-		if (this.#child) {
+		if (this.#hasSavepoint) {
 			throw new HoldfastError(
 				'HOLDFAST_TRANSACTION_CONTROL',
 				'A savepoint of this transaction is still open: savepoints take turns, await the first before the next.',
 			)
 		}
-		const { state } = this
-		state.savepoints += 1
-		const name = `holdfast_${state.savepoints}`
-		const { driver, connection } = state
-		this.#child = true
+		this.state.savepoints += 1
+		const name = `holdfast_${this.state.savepoints}`
+		this.#hasSavepoint = true
 		try {
 			await this.#execute(`SAVEPOINT ${name}`)
-			const inner = this.nested()
-			try {
-				const value = await callAsync(fn, inner as unknown as Self)
-				const status = await driver.status(connection)
-				if (status === 'failed' && state.abortedBy !== undefined) throw state.abortedBy
-				inner.end('its savepoint was released')
-				await this.#execute(`RELEASE SAVEPOINT ${name}`)
-				this.#callbacks.push(...inner.#callbacks)
-				return value
-			} catch (error) {
-				inner.end('its savepoint was rolled back')
-				const status = await driver.status(connection)
-				if (status !== 'dead') await this.#execute(`ROLLBACK TO SAVEPOINT ${name}`).catch(() => undefined)
-				throw error
-			}
+			return await this.#inSavepoint(name, fn)
 		} finally {
-			this.#child = false
+			this.#hasSavepoint = false
+			this.#savepoint = undefined
 		}
 	}
 
-	/** @internal */
+	async #inSavepoint<R>(name: string, fn: (tx: Self) => Promise<R>): Promise<R> {
+		const { driver, connection } = this.state
+		this.assertUsable()
+		const inner = this.nested()
+		this.#savepoint = inner
+		try {
+			const value = await callAsync(fn, inner as unknown as Self)
+			this.assertUsable()
+			inner.assertNoSavepoint()
+			const status = await driver.status(connection)
+			if (status === 'failed' && this.state.abortedBy !== undefined) throw this.state.abortedBy
+			inner.end('its savepoint was released')
+			await this.#execute(`RELEASE SAVEPOINT ${name}`)
+			this.#callbacks.push(...inner.#callbacks)
+			return value
+		} catch (error) {
+			inner.end('its savepoint was rolled back')
+			// After the end of the whole transaction the connection belongs to somebody else.
+			if (this.usable && (await driver.status(connection)) !== 'dead') {
+				await this.#execute(`ROLLBACK TO SAVEPOINT ${name}`).catch(() => undefined)
+			}
+			throw error
+		}
+	}
+
+	/** @internal Throws if a savepoint is still open although the function has returned: half of its work would be committed. */
+	assertNoSavepoint(): void {
+		if (!this.#hasSavepoint) return
+		throw new HoldfastError(
+			'HOLDFAST_TRANSACTION_CONTROL',
+			'The function returned while a savepoint of its transaction was still open: await every tx.transaction(). It was rolled back.',
+		)
+	}
+
+	/** @internal Ends the handle, and those of the savepoints that are open in it. */
 	end(why: string): void {
 		this.#ended ??= why
+		this.#savepoint?.end(why)
 	}
 
 	/** @internal False once it has ended. */
@@ -101,6 +122,7 @@ export abstract class TransactionScope<C extends object, Self> {
 	}
 
 	async #execute(text: string): Promise<void> {
+		this.assertUsable()
 		try {
 			await this.state.driver.execute(this.state.connection, text)
 			this.ended(undefined)
