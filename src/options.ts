@@ -49,8 +49,17 @@ export function show(value: unknown): string {
 	if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
 	if (typeof value === 'function') return `the function ${value.name || '(anonymous)'}`
 	if (Array.isArray(value)) return `an array of ${value.length}`
-	if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no prototype'})`
+	if (typeof value === 'object' && value !== null) return `an object (${className(value)})`
 	return String(value)
+}
+
+function className(value: object): string {
+	try {
+		const name: unknown = value.constructor?.name
+		return typeof name === 'string' ? name : 'no prototype'
+	} catch {
+		return 'no prototype'
+	}
 }
 
 /** Checks every given option and refuses unknown ones. `undefined` counts as not given. Throws TypeError or RangeError. */

@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HoldfastError } from '../errors.ts'
 import { checkOptions, type OptionRules, positiveMs } from '../options.ts'
+import { clockRule } from '../retry/checks.ts'
 import { Aborts } from './aborts.ts'
 import { Ending } from './ending.ts'
 import { Endpoint, type EndpointReport } from './endpoint.ts'
@@ -24,10 +25,7 @@ export const schedulerRules: OptionRules<SchedulerOptions> = {
 	probeFirstDelayMs: positiveMs,
 	probeMaxDelayMs: positiveMs,
 	probeTimeoutMs: positiveMs,
-	clock: {
-		rule: 'a clock with now, setTimer, clearTimer and random',
-		accepts: (value) => typeof value === 'object' && value !== null && typeof (value as Clock).setTimer === 'function',
-	},
+	clock: clockRule,
 }
 
 /** The shared backoff scheduler: one state per endpoint, one timer for all waits. Pass the same one to pools that should share it. */
