@@ -9,7 +9,7 @@ export function countCommands(client: PgClient): void {
 	if (client.connection === undefined) return
 	const commands = { count: 0 }
 	completed.set(client, commands)
-	client.connection.on('commandComplete', () => {
+	client.connection.on?.('commandComplete', () => {
 		commands.count += 1
 	})
 }

@@ -53,8 +53,8 @@ export interface PgClient extends EventEmitter {
 	/** Absent in pg-native. */
 	readonly connection?: {
 		readonly stream: { destroy(error?: Error): unknown }
-		prependListener(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
-		on(event: 'commandComplete', listener: () => void): unknown
+		prependListener?(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
+		on?(event: 'commandComplete', listener: () => void): unknown
 	}
 	/** pg-native only. */
 	_hasActiveQuery?(): unknown

@@ -10,7 +10,7 @@ const heard = new WeakMap<PgClient, StatusLetter>()
 export function hearStatus(client: PgClient): void {
 	if (client.getTransactionStatus !== undefined) return
 	// First in line, for the client's own listener calls back its user, who may return it at once.
-	client.connection?.prependListener('readyForQuery', ({ status }) => heard.set(client, status))
+	client.connection?.prependListener?.('readyForQuery', ({ status }) => heard.set(client, status))
 }
 
 // PQTRANS_IDLE, ACTIVE, INTRANS, INERROR, UNKNOWN (PostgreSQL manual, "libpq: Connection Status Functions").
