@@ -139,7 +139,7 @@ test('every ReadyForQuery of the connection carries the status, for versions wit
 	withPool(async (_pool, of) => {
 		const client = asClient(await of.connect())
 		const heard: unknown[] = []
-		client.connection?.prependListener('readyForQuery', ({ status }) => heard.push(status))
+		client.connection?.prependListener?.('readyForQuery', ({ status }) => heard.push(status))
 		for (const sql of ['begin', 'select 1', 'rollback']) await client.query(sql)
 		expect(heard).toEqual(['T', 'T', 'I'])
 		client.release()
