@@ -138,3 +138,13 @@ test('the ledger can be asked in a session that is read-only by default', async 
 	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)'), { readOnly: false })
 	expect(await rows()).toBe(1)
 })
+
+test('a read-only transaction leaves the ledger alone, and the next one on its connection is verified', async () => {
+	const pool = at.wrap({ commit: commitLedger({ create: true }) }, { max: 1 })
+	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (0)'))
+	await pool.transaction(async (tx) => tx.query('SELECT 1'), { readOnly: true })
+	loseCommitReply()
+	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)'))
+	expect(await rows()).toBe(2)
+	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
+})
