@@ -20,7 +20,7 @@ export interface Submittable {
 	/** pg-cursor: where it stands, and how it ends early. pg-query-stream keeps its cursor in `cursor`. */
 	readonly state?: string
 	readonly read?: unknown
-	readonly cursor?: { readonly state?: string; readonly text?: unknown }
+	readonly cursor?: { state?: string; readonly text?: unknown }
 	close?(callback: (error?: unknown) => void): unknown
 	/** pg-query-stream. */
 	destroy?(error?: Error): unknown

@@ -131,8 +131,13 @@ class SubmittableRun implements Repeatability {
 	/** Hands the error to the object, as pg would have done, and its connection back. */
 	#tell(error: unknown, connection: unknown): void {
 		this.#restore()
-		this.#own.handleError.call(this.#query, error, connection)
 		const client = this.#client
+		const { cursor } = this.#query
+		if (client !== undefined && !client._queryable && cursor !== undefined && this.#query.destroy !== undefined) {
+			// A stream that fails closes its cursor and waits for the server's answer to that, which a dead link never brings.
+			cursor.state = 'done'
+			this.#query.destroy(error as Error)
+		} else this.#own.handleError.call(this.#query, error, connection)
 		if (client !== undefined) {
 			this.#client = undefined
 			const fault = this.#call.classify(error, 'statement')
