@@ -173,6 +173,7 @@ export class Checkout<C extends object> implements Seeker {
 			const over = this.#whyOver(request)
 			if (over === undefined && connection !== undefined && this.#isFresh(connection)) {
 				tell(request, undefined, connection)
+				this.returned()
 				return
 			}
 			// It keeps its place while the connection is asked or replaced.
@@ -195,13 +196,15 @@ export class Checkout<C extends object> implements Seeker {
 			})
 		}
 		if (this.#line.size === 0) this.#endpoint.forgo(this)
-		else if (this.#wanted() > 0 && this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
+		else if (this.#wanted() <= 0) return
+		else if (this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
 		else this.#order()
 	}
 
 	/** While callers wait for a busy pool, one standing order: the connection that comes back next takes no detour. */
 	#order(): void {
-		if (this.#ordered || this.#source.order === undefined || this.#source.total() < this.#source.capacity) return
+		// One that is idle still has been claimed: it is about to be handed over.
+		if (this.#ordered || this.#source.order === undefined || this.#source.idle() > 0) return
 		this.#ordered = true
 		this.#source.order((connection) => {
 			this.#ordered = false

@@ -216,6 +216,26 @@ test('a pool whose driver throws when it opens a connection passes the error on 
 	expectQuiet()
 })
 
+test('a connection that comes back to a busy pool goes straight to the caller who waited longest', async () => {
+	const { clock, pool, warm } = stage({ capacity: 1, takesOrders: true })
+	await warm(1)
+	const [holder, first, second] = [pool.ask(), pool.ask(), pool.ask()]
+	await clock.advance(0)
+	pool.bringBack(holder)
+	expect([first.told, second.told]).toEqual([1, 0])
+	pool.bringBack(first)
+	expect(second.connection).toBeDefined()
+})
+
+test('nothing is ordered for a caller whose connection is being opened: it would be taken out once more when it comes back', async () => {
+	const { clock, pool } = stage({ capacity: 1, takesOrders: true })
+	const caller = pool.ask()
+	await clock.advance(100)
+	expect(pool.source.ordered).toBe(0)
+	pool.bringBack(caller)
+	expect(pool.source.idle()).toBe(1)
+})
+
 /** Another connection of the same endpoint is lost. */
 function stageLoss(pool: ReturnType<typeof stage>['pool']): void {
 	const { policy } = pool.core

@@ -91,10 +91,15 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	readonly #connections = new Set<FakeConnection>()
 	readonly #idle: FakeConnection[] = []
 	#taking = 0
+	/** Set where the pool hands over a connection the moment it comes back. */
+	readonly order: ((done: (connection: FakeConnection | undefined) => void) => void) | undefined
+	readonly #orders: ((connection: FakeConnection | undefined) => void)[] = []
+	ordered = 0
 
-	constructor(server: FakeServer, capacity: number) {
+	constructor(server: FakeServer, capacity: number, takesOrders = false) {
 		this.server = server
 		this.capacity = capacity
+		this.order = takesOrders ? (done) => this.#takeOrder(done) : undefined
 	}
 
 	idle(): number {
@@ -184,8 +189,11 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	release(connection: FakeConnection): void {
 		if (connection.place !== 'out') throw new Error(`connection ${connection.id} was returned while it was ${connection.place}`)
 		if (!connection.alive || this.ending) return this.remove(connection)
-		connection.place = 'idle'
-		this.#idle.push(connection)
+		const order = this.#orders.shift()
+		if (order === undefined) {
+			connection.place = 'idle'
+			this.#idle.push(connection)
+		} else order(connection)
 		this.wrapper.returned()
 	}
 
@@ -198,7 +206,14 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 	/** Closes it and forgets it. */
 	remove(connection: FakeConnection): void {
 		this.#forget(connection)
+		this.#orders.shift()?.(undefined)
 		this.wrapper.returned()
+	}
+
+	#takeOrder(done: (connection: FakeConnection | undefined) => void): void {
+		if (this.#idle.length > 0 || this.total() < this.capacity) throw new Error('an order was placed although there is room')
+		this.ordered += 1
+		this.#orders.push(done)
 	}
 
 	/** Its link breaks. An idle one leaves the pool at once; one that is out is noticed by its borrower. */

@@ -37,7 +37,7 @@ const command = fc.oneof(
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never
 
 class World {
-	readonly set: Stage = stage({ pools: 3, capacity: 4, seed: 7, options: { maxWaiting: 15 } })
+	readonly set: Stage = stage({ pools: 3, capacity: 4, seed: 7, takesOrders: 'some', options: { maxWaiting: 15 } })
 	readonly aborts = new Map<Caller, AbortController>()
 	readonly ended = new Set<number>()
 	attemptsBefore = 0

@@ -49,6 +49,8 @@ export interface StageOptions extends FakeClockOptions {
 	options?: PoolOptions
 	scheduler?: Omit<SchedulerOptions, 'clock'>
 	busyTimeoutMs?: number
+	/** Whether every pool, none (default), or every other one hands over a connection the moment it comes back. */
+	takesOrders?: boolean | 'some'
 }
 
 export function stage({
@@ -57,6 +59,7 @@ export function stage({
 	options = {},
 	scheduler: schedulerOptions,
 	busyTimeoutMs,
+	takesOrders = false,
 	...time
 }: StageOptions = {}): Stage {
 	const clock = fakeClock(time)
@@ -80,8 +83,8 @@ export function stage({
 	const scheduler = createScheduler({ ...schedulerOptions, clock: counted })
 	const server = new FakeServer(clock)
 	const callers: Caller[] = []
-	const makePool = (): TestPool => {
-		const source = new FakeSource(server, capacity)
+	const makePool = (_: unknown, index: number): TestPool => {
+		const source = new FakeSource(server, capacity, takesOrders === 'some' ? index % 2 === 0 : takesOrders)
 		const core = new PoolCore<FakeConnection>(
 			{ source, address: 'db:5432', busyTimeoutMs, busyTimeoutError: () => new Error('timeout exceeded when trying to connect') },
 			{ ...options, scheduler },

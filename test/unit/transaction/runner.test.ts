@@ -303,6 +303,29 @@ test('a function that ends its transaction by hand and then meets a conflict is 
 	expect(db.sessions).toHaveLength(1)
 })
 
+test('a function that ends its transaction by hand and then fails is run again by no policy', async () => {
+	const db = database({ when: () => true, wait: () => 1, stop: (attempt) => attempt.number >= 3 })
+	const own = new Error('own')
+	const { error } = await db.run(async (tx) => {
+		await tx.query('write a')
+		await tx.query('COMMIT')
+		throw own
+	})
+	expect(error).toBe(own)
+	expect(db.applied).toEqual(['a'])
+})
+
+test('when the retries run out behind the refusal of a later statement, the error that aborted the transaction is thrown', async () => {
+	const db = database({ stop: () => true })
+	const error = serializationFailure()
+	db.fail('write a', error)
+	const result = await db.run(async (tx) => {
+		await tx.query('write a').catch(() => {})
+		await tx.query('write b')
+	})
+	expect(result.error).toBe(error)
+})
+
 test('a server that rolls the transaction back by itself, as MySQL does in a deadlock, makes it run again', async () => {
 	const db = database()
 	const deadlock = Object.assign(new Error('Deadlock found when trying to get lock; try restarting transaction'), {
