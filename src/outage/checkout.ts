@@ -1,8 +1,8 @@
 /** Which connection does the next caller of this pool get? An idle one, one that was asked first, or a new one that the gate lets through. */
 import { classify } from '../classify/classify.ts'
 import type { ConnectionSource } from '../contract.ts'
-import { DeadlineError, type HoldfastError, OverloadError } from '../errors.ts'
-import { describeEndpoint } from './describe.ts'
+import type { HoldfastError } from '../errors.ts'
+import { overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
 import type { Endpoint, Permit, Seeker } from './endpoint.ts'
 import { Freshness } from './freshness.ts'
@@ -51,7 +51,7 @@ export class Checkout<C extends object> implements Seeker {
 			busyTimeoutMs: limits.busyTimeoutMs,
 			busyTimeoutError: () => limits.busyTimeoutError(),
 			isBusy: () => endpoint.state === 'up',
-			tooLateError: () => this.#tooLate(),
+			tooLateError: () => tooLateError(endpoint, source.capacity),
 			left: () => {
 				if (this.#line.size === 0) endpoint.forgo(this)
 			},
@@ -158,10 +158,10 @@ export class Checkout<C extends object> implements Seeker {
 		// Somebody whose connection is under way, or begins to be, does not wait for the outage to end.
 		const hasRoom = this.#source.total() < this.#source.capacity
 		const atOnce = this.#line.size <= this.#fetching + this.#opening && hasRoom && this.#endpoint.admits
-		if (this.#line.size >= this.#limits.maxWaiting && !atOnce) return this.#overload()
+		if (this.#line.size >= this.#limits.maxWaiting && !atOnce) return overloadError(this.#endpoint, this.capacity, this.#line.size)
 		// No wait is begun that cannot end in time. A connection in use may come back before the next probe.
 		if (this.#source.total() > 0 && this.#endpoint.keepsConnections) return undefined
-		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? this.#tooLate() : undefined
+		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? tooLateError(this.#endpoint, this.capacity) : undefined
 	}
 
 	/** The usual case costs no place in the line: nobody waits, and an idle connection is there. */
@@ -267,20 +267,5 @@ export class Checkout<C extends object> implements Seeker {
 		for (let request = this.#line.shift(); request !== undefined; request = this.#line.shift()) tell(request, error, undefined)
 		this.#underWay.end()
 		this.#scheduler.release(this.#endpoint)
-	}
-
-	#tooLate(): DeadlineError {
-		const { lastError, lastFault } = this.#endpoint
-		const text = `The deadline passed while the call waited for a connection to ${this.#endpoint.address}: ${this.#situation()}. Nothing was sent.`
-		return new DeadlineError(text, { cause: lastError, fault: lastError === undefined ? undefined : lastFault })
-	}
-
-	#overload(): OverloadError {
-		const text = `${this.#line.size} callers already wait for ${this.#endpoint.address} (maxWaiting): ${this.#situation()}. Nothing was sent.`
-		return new OverloadError(text, { cause: this.#endpoint.lastError })
-	}
-
-	#situation(): string {
-		return describeEndpoint(this.#endpoint, this.#source.capacity)
 	}
 }

@@ -1,4 +1,5 @@
-/** How is an endpoint's state told to people? The sentence part in errors that end a wait. */
+/** How is an endpoint's state told to people? The errors that end a wait for a connection, or refuse to begin one. */
+import { DeadlineError, OverloadError } from '../errors.ts'
 import type { FaultKind } from '../fault.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -12,8 +13,21 @@ const words: { readonly [K in FaultKind]?: string } = {
 	dns: 'its name cannot be resolved',
 }
 
+/** The deadline has passed, or the wait could not end before it. */
+export function tooLateError(endpoint: Endpoint, capacity: number): DeadlineError {
+	const { address, lastError, lastFault } = endpoint
+	const text = `The deadline passed while the call waited for a connection to ${address}: ${describeEndpoint(endpoint, capacity)}. Nothing was sent.`
+	return new DeadlineError(text, { cause: lastError, fault: lastError === undefined ? undefined : lastFault })
+}
+
+/** As many callers wait as may. */
+export function overloadError(endpoint: Endpoint, capacity: number, waiting: number): OverloadError {
+	const text = `${waiting} callers already wait for ${endpoint.address} (maxWaiting): ${describeEndpoint(endpoint, capacity)}. Nothing was sent.`
+	return new OverloadError(text, { cause: endpoint.lastError })
+}
+
 /** What keeps callers of this endpoint waiting. */
-export function describeEndpoint(endpoint: Endpoint, capacity: number): string {
+function describeEndpoint(endpoint: Endpoint, capacity: number): string {
 	if (endpoint.state === 'up') return `the endpoint is up, but all ${capacity} connections of the pool are in use`
 	const { lastFault } = endpoint
 	if (endpoint.state === 'down' && lastFault !== undefined) return words[lastFault.kind] ?? `it is down (${lastFault.kind})`
