@@ -14,6 +14,8 @@ test.each(['BEGIN', 'BEGIN; SELECT 1'])(
 	async (text) => {
 		const pool = holdfast(new pg.Pool({ ...setup.config(), max: 1 }))
 		await pool.query(text)
+		// It must not wait, its locks held, until somebody asks for a connection.
+		expect(pool.totalCount).toBe(0)
 		await pool.query('CREATE TEMPORARY TABLE kept (id int)')
 		// In the transaction that was left open this error would have undone the table.
 		await pool.query('SELECT 1/0').catch(() => {})
