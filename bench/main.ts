@@ -8,6 +8,7 @@ const questions = {
 	outage: 'how many connection attempts do 1,000 callers on 3 pools make in an outage of 5 s?',
 	recovery: 'how soon after a recovery are 1,000 parked reads answered?',
 	overhead: 'what does the wrapper cost when nothing fails?',
+	'commit-cost': 'what does it cost to be able to resolve a commit in doubt?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
 } as const
 
@@ -24,7 +25,7 @@ if (names.length === 0 || unknown.length > 0) {
 	if (unknown.length > 0) console.error(`Unknown: ${unknown.join(', ')}`)
 	console.error('npm run bench -- <name> [--save]\n')
 	for (const [name, question] of Object.entries({ ...questions, all: 'all of these, one after the other' })) {
-		console.error(`  ${name.padEnd(10)}${question}`)
+		console.error(`  ${name.padEnd(13)}${question}`)
 	}
 	process.exitCode = 2
 } else {

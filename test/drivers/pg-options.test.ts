@@ -279,7 +279,7 @@ test('a pipelined client released with statements on the wire comes back when al
 
 test('a server that falls silent keeps no statement, no transaction and no released client waiting for ever', async () => {
 	const proxy = await startProxy({ target: setup.server })
-	const config = setup.config({ host: proxy.host, port: proxy.port, max: 3, query_timeout: 50 })
+	const config = setup.config({ host: proxy.host, port: proxy.port, max: 3, query_timeout: 500 })
 	const pool = holdfast(new pg.Pool(config), { scheduler: createScheduler({ probeTimeoutMs: 100 }) })
 	const client = await pool.connect()
 	await client.query('select 1')
