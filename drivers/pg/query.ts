@@ -103,10 +103,12 @@ export class Statement implements Repeatability {
 	/** Starts an attempt. */
 	run(): void {
 		const { deadlineAtMs, signal } = this.#call
+		this.#call.waiting()
 		this.#core.borrow({
 			deadlineAtMs,
 			signal,
 			done: (error, client) => {
+				this.#call.served()
 				if (client === undefined) this.#done(this.#call.waitFailed(error))
 				else this.#attempt(client)
 			},
