@@ -9,8 +9,8 @@ import { backendCpuMs } from './support/server-cpu.ts'
 import { digits } from './support/table.ts'
 
 const poolSize = 8
-const pairs = 41
-const runMs = 250
+const pairs = 200
+const runMs = 80
 const accounts = 10_000
 
 // Nothing in the background takes part: each run of a pair is to meet the same server.
