@@ -37,24 +37,33 @@ export function forgetPrepared(client: PgClient): void {
 	prepared.delete(client)
 }
 
-/** Opens the transaction. Rejects with the driver's error; nothing has been applied then. */
-export function beginMarked(client: PgClient, text: string, marking: Marking): Promise<Marked> {
+/** It failed, and nothing has been applied. `begun` is set where BEGIN itself had opened a transaction before the marking failed. */
+export interface NotMarked {
+	readonly failed: unknown
+	readonly begun: string | undefined
+}
+
+/** Opens the transaction. */
+export function beginMarked(client: PgClient, text: string, marking: Marking): Promise<Marked | NotMarked> {
 	// pg-native has no wire to speak on, and pipeline mode refuses query objects that are not its own: there it takes two queries.
 	if (client.connection === undefined || client.pipeline === true) return beginThenMark(client, text, marking)
-	return new Promise((resolve, reject) => {
+	return new Promise((resolve) => {
 		const begin = new MarkedBegin(client, text, marking, (error, result) => {
-			if (error === null || error === undefined) resolve(result as Marked)
-			else reject(error)
+			resolve(error === null || error === undefined ? (result as Marked) : { failed: error, begun: begin.begun })
 		})
 		send(client, begin)
 	})
 }
 
-async function beginThenMark(client: PgClient, text: string, { text: markText, values }: Marking): Promise<Marked> {
-	await execute(client, text)
-	return new Promise((resolve, reject) => {
+async function beginThenMark(client: PgClient, text: string, { text: markText, values }: Marking): Promise<Marked | NotMarked> {
+	try {
+		await execute(client, text)
+	} catch (failed) {
+		return { failed, begun: undefined }
+	}
+	return new Promise((resolve) => {
 		send(client, { text: markText, values, rowMode: 'array' }, undefined, (error, result) => {
-			if (error !== null && error !== undefined) return reject(error)
+			if (error !== null && error !== undefined) return resolve({ failed: error, begun: 'BEGIN' })
 			const { rows, command, rowCount } = result as { rows: string[][]; command: string; rowCount: number }
 			resolve({ row: rows[0], tag: `${command} ${rowCount}`, begun: 'BEGIN' })
 		})
@@ -80,6 +89,11 @@ class MarkedBegin {
 		this.#text = text
 		this.#marking = marking
 		this.callback = callback
+	}
+
+	/** The command tag of the BEGIN, once it has come. */
+	get begun(): string | undefined {
+		return this.#begun
 	}
 
 	submit(connection: unknown): null {

@@ -2,6 +2,7 @@
 import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
 import { cut, execute, lent, send } from './client.ts'
 import type { PgCore } from './core.ts'
+import { cutPieces, hasControl } from './pieces.ts'
 import { resultOf } from './result.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
 import { isBusy, transactionStatus } from './state.ts'
@@ -109,28 +110,17 @@ export class Loan {
 	 * difference: the server finds it when it comes to that piece.
 	 */
 	#several(text: string, statements: ReturnType<typeof controlStatements>): (() => Promise<unknown>) | undefined {
-		const controls = statements.filter(({ verb }) => verb === 'begin' || verb === 'commit' || verb === 'rollback' || verb === 'prepare')
-		if (controls.length === 0) return undefined
+		if (!hasControl(statements)) return undefined
 		const opens = statements[0]?.verb === 'begin'
-		const commits = statements.at(-1)?.verb === 'commit'
-		const inside = statements.slice(opens ? 1 : 0, commits ? -1 : undefined)
-		if (inside.some((statement) => controls.includes(statement)) || (!opens && !this.#mark)) {
-			// Transactions end and begin in the middle: nobody could say which of them a lost answer belongs to.
+		const pieces = cutPieces(text, statements)
+		if (pieces === undefined || (!opens && !this.#mark)) {
 			this.#forget()
 			this.#unmarked = true
 			return undefined
 		}
-		const cuts = [
-			0,
-			...(opens ? [statements[1]?.start ?? text.length] : []),
-			...(commits ? [statements.at(-1)?.start as number] : []),
-			text.length,
-		]
-		const pieces = cuts.slice(1).map((end, index) => text.slice(cuts[index], end))
 		return async () => {
 			const results: unknown[] = []
 			for (const piece of pieces) {
-				if (piece.trim() === '') continue
 				const verb = controlStatements(piece, 'postgres')[0]?.verb
 				const result =
 					piece === pieces[0] && opens

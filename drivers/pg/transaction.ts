@@ -49,15 +49,13 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 				const { command } = (await execute(client, text)) as PgResult
 				return { mark: undefined, begun: command ?? '' }
 			}
-			try {
-				const marked = await beginMarked(client, text, marking)
-				return { mark: witness.read(client, marked, marking), begun: marked.begun }
-			} catch (error) {
-				if (sqlstateOf(error) === undefined || !isAlive(client)) throw error
-				// The marking may have failed in a transaction that BEGIN has opened.
-				await execute(client, 'ROLLBACK')
-				if (!(await witness.adapt(client, error, marking))) throw error
-			}
+			const marked = await beginMarked(client, text, marking)
+			if (!('failed' in marked)) return { mark: witness.read(client, marked, marking), begun: marked.begun }
+			const { failed, begun } = marked
+			// A BEGIN that was refused itself, in a failed transaction of the borrower say, has opened nothing that could be rolled back.
+			if (begun === undefined || sqlstateOf(failed) === undefined || !isAlive(client)) throw failed
+			await execute(client, 'ROLLBACK')
+			if (!(await witness.adapt(client, failed, marking))) throw failed
 		}
 	}
 
