@@ -55,6 +55,8 @@ export interface Doubt {
 }
 
 const keptFaults = 20
+// A transaction that ran up to its deadline and lost the answer to its COMMIT: the truth is worth two more seconds.
+const askAtLeastMs = 2_000
 
 export class Call {
 	readonly deadlineAtMs: number
@@ -126,6 +128,12 @@ export class Call {
 		const atMs = Math.min(clock.now() + this.#policy.endpoint.probeTimeoutMs, this.deadlineAtMs)
 		const limit = wakeUps.at(atMs, () => cut(this.cutOff()))
 		return () => wakeUps.cancel(limit)
+	}
+
+	/** The same call with the time to find out about a commit: what is left of its own, and a little where that is used up. */
+	forAsking(): Call {
+		const leftMs = this.deadlineAtMs - this.#policy.scheduler.clock.now()
+		return new Call(this.#policy, { deadlineMs: Math.max(leftMs, askAtLeastMs), signal: this.signal })
 	}
 
 	/** Waits a little within the call's limits. False, at once, where the deadline leaves no room; rejects when the wait is ended. */

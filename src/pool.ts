@@ -175,7 +175,7 @@ export class PoolCore<C extends object> {
 	end(): void {
 		const cause = this.#endpoint.lastError
 		this.#ending.end(
-			new HoldfastError('HOLDFAST_CLOSED', 'The pool was ended while the call waited for a connection. Nothing was sent.', { cause }),
+			new HoldfastError('HOLDFAST_CLOSED', 'The pool was ended: the call got no connection, and nothing was sent.', { cause }),
 		)
 	}
 }

@@ -55,21 +55,32 @@ export class PgSource implements ConnectionSource<PgClient> {
 	open(done: Taken): () => void {
 		const before = new Set(this.#pool._clients)
 		const opened = () => this.#pool._clients.find((candidate) => !before.has(candidate))
+		let told = false
+		// An `onConnect` or `verify` hook of the user may hang: the attempt is over all the same when it is given up.
+		const tell: Taken = (error, client) => {
+			if (told) return client?.release(true)
+			told = true
+			this.#hand(done, error, client)
+		}
 		this.#admitting = true
 		try {
-			this.#pool.newClient({ callback: (error, client) => this.#hand(done, error, client) })
+			this.#pool.newClient({ callback: tell })
 		} catch (error) {
 			// A port out of range, a broken `Client` or `stream` of the user. The pool would count what came of it for ever.
 			const failed = opened()
 			this.#pool._clients = this.#pool._clients.filter((client) => client !== failed)
-			process.nextTick(done, error, undefined)
+			process.nextTick(tell, error, undefined)
 			return () => {}
 		} finally {
 			this.#admitting = false
 		}
 		const client = opened()
 		if (client !== undefined && !this.#disabled) listen(client, this.#on.broken)
-		return () => client && cut(client, new Error(connectTimeout))
+		return () => {
+			const error = new Error(connectTimeout)
+			if (client !== undefined) cut(client, error)
+			tell(error, undefined)
+		}
 	}
 
 	giveBack(client: PgClient): void {

@@ -28,7 +28,9 @@ export async function resolveCommit<C extends object>(
 ): Promise<Resolution> {
 	counters.inDoubt += 1
 	const resolution =
-		mark === undefined ? { state: 'unresolved' as const, why: 'Commits of this kind are not verified.' } : await ask(host, mark, call)
+		mark === undefined
+			? { state: 'unresolved' as const, why: 'Commits of this kind are not verified.' }
+			: await ask(host, mark, call.forAsking())
 	if (resolution.state === 'applied') counters.applied += 1
 	else if (resolution.state === 'not applied') counters.notApplied += 1
 	else counters.unresolved += 1
