@@ -270,27 +270,19 @@ export class Loan {
 		const own = (config as { callback?: QueryCallback } | null)?.callback
 		const done = typeof values === 'function' ? (values as QueryCallback) : (callback ?? own)
 		this.#running += 1
-		const promise = run()
-		// The borrower hears first: a connection that is given back is with somebody else at once.
-		const ended = () => {
+		const promise = run().finally(() => {
 			this.#running -= 1
-			if (this.#running === 0) this.#whenDone?.()
-		}
-		if (done === undefined) {
-			const later = () => process.nextTick(ended)
-			promise.then(later, later)
-			return promise.catch(rewriteStack)
-		}
+			const then = this.#whenDone
+			if (this.#running > 0 || then === undefined) return
+			// The borrower hears first, one tick from now: a connection that is given back is with somebody else at once.
+			process.nextTick(() => process.nextTick(then))
+		})
+		if (done === undefined) return promise.catch(rewriteStack)
 		// Out of the promise: what the borrower's callback throws is an uncaught exception, as it is with pg's own client.
-		const tell = (error: unknown, result?: unknown) =>
-			process.nextTick(() => {
-				try {
-					done(error, result)
-				} finally {
-					ended()
-				}
-			})
-		promise.then((result) => tell(null, result), tell)
+		promise.then(
+			(result) => process.nextTick(done, null, result),
+			(error) => process.nextTick(done, error),
+		)
 		return undefined
 	}
 }
