@@ -103,17 +103,20 @@ class MarkedBegin {
 		prepared.set(this.#client, known)
 		wire.stream.cork?.()
 		try {
-			wire.parse({ text: this.#text })
-			wire.bind({})
-			wire.execute({})
-			if (name === undefined || !known.has(name)) wire.parse(name === undefined ? { text } : { name, text })
-			wire.bind(name === undefined ? { values } : { statement: name, values })
-			wire.execute({})
+			this.#run(wire, known, undefined, this.#text, [])
+			this.#run(wire, known, shortEnough(name), text, values)
 			wire.sync()
 		} finally {
 			wire.stream.uncork?.()
 		}
 		return null
+	}
+
+	#run(wire: Wire, known: ReadonlySet<string>, name: string | undefined, text: string, values: readonly string[]): void {
+		if (name === undefined) wire.parse({ text })
+		else if (!known.has(name)) wire.parse({ name, text })
+		wire.bind(name === undefined ? { values } : { statement: name, values })
+		wire.execute({})
 	}
 
 	handleRowDescription(): void {}
@@ -141,8 +144,12 @@ class MarkedBegin {
 
 	handleReadyForQuery(): void {
 		if (this.#failed !== undefined) return
-		const { name } = this.#marking
+		const name = shortEnough(this.#marking.name)
 		if (name !== undefined) prepared.get(this.#client)?.add(name)
 		this.callback?.(null, { row: this.#row, tag: this.#tag, begun: this.#begun ?? '' } satisfies Marked)
 	}
 }
+
+// NAMEDATALEN - 1 (PostgreSQL manual, "Identifiers"): a longer name is cut, and might meet another.
+const longestName = 63
+const shortEnough = (name: string | undefined): string | undefined => (name !== undefined && name.length <= longestName ? name : undefined)

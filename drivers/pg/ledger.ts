@@ -56,7 +56,7 @@ export class LedgerWitness implements Witness {
 		const slot = this.#slotOf(client)
 		// ON CONFLICT finds the row by its index and takes no predicate lock, so that serializable transactions do not meet in the ledger.
 		return {
-			name: this.#named ? `holdfast_ledger_${this.#ledger.table}` : undefined,
+			name: this.#named ? `holdfast_ledger_1_${this.#table}` : undefined,
 			text: `INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, $2) ON CONFLICT (slot)
 				DO UPDATE SET token = excluded.token, used_at = excluded.used_at RETURNING pg_backend_pid()::text, ${startedAt}`,
 			values: [slot.name, `${slot.name}/${this.#tokenCount}`],

@@ -37,6 +37,8 @@ export interface PgClient extends EventEmitter {
 	getTransactionStatus?(): 'I' | 'T' | 'E' | null
 	readonly host: string
 	readonly port: number
+	/** The backend's pid, as the handshake told it; a pooler tells one of its own. */
+	readonly processID?: number | null
 	/** False while a query runs; absent in pg-native. */
 	readonly readyForQuery?: boolean
 	readonly _queryable: boolean

@@ -8,8 +8,20 @@ import { rowsOf, sqlstateOf, startedAt, type Witness } from './witness.ts'
 interface XactMark extends CommitMark {
 	readonly xid: string
 	readonly pid: string
-	/** Microseconds, by the server's clock. */
-	readonly startedAt: string
+	readonly since: Since
+	readonly epoch: string
+}
+
+/** With pid and xid it names the transaction for good: after a crash both of those are used again. Microseconds, by the server's clock. */
+interface Since {
+	readonly column: 'xact_start' | 'backend_start'
+	readonly atUs: string
+}
+
+/** What holds for as long as a connection lives, where no pooler stands in between: it does not survive a crash. */
+interface Session {
+	readonly pid: string
+	readonly since: Since
 	readonly epoch: string
 }
 
@@ -20,18 +32,18 @@ interface XactMark extends CommitMark {
 const epoch = `(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text
 	|| '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
 
-// PostgreSQL 13 renamed the functions; before 15 the statistics are read from a file that is written anew for every reader who finds it old.
+// PostgreSQL 13 renamed the functions.
 const versions = {
-	modern: { id: 'pg_current_xact_id()', status: 'pg_xact_status($1::xid8)', epochEachTime: true },
-	fileStatistics: { id: 'pg_current_xact_id()', status: 'pg_xact_status($1::xid8)', epochEachTime: false },
-	old: { id: 'txid_current()', status: 'txid_status($1::bigint)', epochEachTime: false },
+	modern: { id: 'pg_current_xact_id()', status: 'pg_xact_status($1::xid8)' },
+	old: { id: 'txid_current()', status: 'txid_status($1::bigint)' },
 } as const
 
 // A standby has no ids to give, and a read-only transaction needs none: asking for one would use it up.
 const writes = "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 
-const markText = (id: string, withEpoch: boolean) => `SELECT CASE WHEN ${writes} THEN ${id}::text END, pg_backend_pid()::text, ${startedAt},
-	current_setting('server_version_num'), ${withEpoch ? `CASE WHEN NOT pg_is_in_recovery() THEN ${epoch} END` : 'NULL::text'}`
+const fullText = (id: string) => `SELECT CASE WHEN ${writes} THEN ${id}::text END, pg_backend_pid()::text, ${startedAt},
+	CASE WHEN NOT pg_is_in_recovery() THEN ${epoch} END,
+	(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint::text FROM pg_stat_get_activity(pg_backend_pid()))`
 
 export class XactWitness implements Witness {
 	#version: keyof typeof versions = 'modern'
@@ -39,28 +51,28 @@ export class XactWitness implements Witness {
 	#supported = true
 	// Behind a pooler without support for prepared statements the name is unknown, or taken, on the next server connection.
 	#named = true
-	readonly #epochs = new WeakMap<PgClient, { pid: string; epoch: string }>()
+	readonly #sessions = new WeakMap<PgClient, Session>()
 
 	marking(client: PgClient): Marking | undefined {
 		if (!this.#supported) return undefined
-		const { id, epochEachTime } = versions[this.#version]
-		const withEpoch = epochEachTime || !this.#epochs.has(client)
-		const name = `holdfast_mark_${this.#version}_${withEpoch ? 'epoch' : 'id'}`
-		return { name: this.#named ? name : undefined, text: markText(id, withEpoch), values: [], form: this.#form() }
+		const { id } = versions[this.#version]
+		const form = this.#form()
+		// The names carry a number: behind a pooler another release of Holdfast may have prepared its own text.
+		if (this.#sessions.has(client))
+			return { name: this.#named ? `holdfast_id_1_${this.#version}` : undefined, text: `SELECT ${id}`, values: [], form }
+		return { name: this.#named ? `holdfast_mark_1_${this.#version}` : undefined, text: fullText(id), values: [], form }
 	}
 
 	read(client: PgClient, { row }: Marked): CommitMark | undefined {
-		if (row === undefined) return undefined
-		const [xid, pid, started, version, seen] = row
-		if (this.#version === 'modern' && Number(version) < 150_000) this.#version = 'fileStatistics'
-		if (!xid || !pid || !started) return undefined
-		// A connection does not survive a crash, so what it once saw holds for as long as it lives. Should a pooler change the server
-		// connection underneath, the old epoch only makes the answer "unknown" where it could have been "applied".
-		if (seen) this.#epochs.set(client, { pid, epoch: seen })
-		const known = this.#epochs.get(client)
-		if (known === undefined || known.pid !== pid) this.#epochs.delete(client)
-		const mark: XactMark = { xid, pid, startedAt: started, epoch: known?.epoch ?? '' }
-		return mark
+		const [xid, pid, started, seen, backend] = row ?? []
+		if (!xid) return undefined
+		const session = this.#sessions.get(client)
+		if (session !== undefined) return markOf(xid, session)
+		if (!pid || !started || !seen) return undefined
+		// The pid of the handshake is the backend's own only where nobody stands in between. Then everything but the id is known from now on.
+		if (backend && String(client.processID) === pid)
+			this.#sessions.set(client, { pid, since: { column: 'backend_start', atUs: backend }, epoch: seen })
+		return markOf(xid, { pid, since: { column: 'xact_start', atUs: started }, epoch: seen })
 	}
 
 	adapt(client: PgClient, error: unknown, failed: Marking): boolean {
@@ -78,7 +90,7 @@ export class XactWitness implements Witness {
 	}
 
 	async look(client: PgClient, mark: CommitMark): Promise<CommitVerdict> {
-		const { xid, pid, startedAt: started, epoch: then } = mark as XactMark
+		const { xid, pid, since, epoch: then } = mark as XactMark
 		const [server] = await rowsOf(
 			client,
 			`SELECT pg_is_in_recovery() AS standby, CASE WHEN NOT pg_is_in_recovery() THEN ${epoch} END AS epoch`,
@@ -86,7 +98,7 @@ export class XactWitness implements Witness {
 		)
 		// A standby may not have got that far, and cannot end anything: wait until it is promoted or replaced.
 		if (server?.standby !== false) return { state: 'running' }
-		const backend = await this.#fence(client, xid, pid, started)
+		const backend = await this.#fence(client, xid, pid, since)
 		if (backend === 'there') return { state: 'running' }
 		const { status } = versions[this.#version]
 		let found: unknown
@@ -119,16 +131,18 @@ export class XactWitness implements Witness {
 	}
 
 	/** Ends the orphaned backend if it still runs our transaction. `hidden`: this role may not see what that pid does. */
-	async #fence(client: PgClient, xid: string, pid: string, started: string): Promise<'gone' | 'there' | 'hidden'> {
+	async #fence(client: PgClient, xid: string, pid: string, { column, atUs }: Since): Promise<'gone' | 'there' | 'hidden'> {
 		const rows = await rowsOf(
 			client,
 			`SELECT CASE WHEN ours THEN pg_terminate_backend(pid) END AS told, ours, hidden FROM (
 				SELECT pid, state IS NULL AND query = '<insufficient privilege>' AS hidden,
-					coalesce(backend_xid::text::bigint = $1::bigint % 4294967296 AND (extract(epoch FROM xact_start) * 1000000)::bigint = $3::bigint, false) AS ours
+					coalesce(backend_xid::text::bigint = $1::bigint % 4294967296 AND (extract(epoch FROM ${column}) * 1000000)::bigint = $3::bigint, false) AS ours
 				FROM pg_stat_activity WHERE pid = $2::int AND pid <> pg_backend_pid()) backend`,
-			[xid, pid, started],
+			[xid, pid, atUs],
 		)
 		if (rows.some((row) => row.ours === true)) return 'there'
 		return rows.some((row) => row.hidden === true) ? 'hidden' : 'gone'
 	}
 }
+
+const markOf = (xid: string, session: Session): XactMark => ({ xid, ...session })
