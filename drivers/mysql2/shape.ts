@@ -16,6 +16,8 @@ export interface Command extends EventEmitter {
 	readonly next?: unknown
 	readonly resultsetHeader?: unknown
 	readonly infileOk?: unknown
+	readonly pingResponse?: unknown
+	readonly resetConnectionResponse?: unknown
 }
 
 /** A packet of the server, as the parser hands it over. `offset` is where its content begins. */

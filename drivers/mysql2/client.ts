@@ -1,0 +1,43 @@
+/** What can be done with a mysql2 connection besides using it: run a text of our own, wait until it is quiet, cut it. */
+import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
+import { isBusy } from './state.ts'
+
+/** Calls `then` once nothing runs on the connection any more, or it is dead. At once, where that is so already. */
+export function whenQuiet(connection: Mysql2Connection, then: () => void): void {
+	if (!isBusy(connection)) return then()
+	// Commands are answered in order, so this one is answered last.
+	connection.ping(() => whenQuiet(connection, then))
+}
+
+/** Cuts the link at once; what runs on it fails with the error. `destroy` would leave it without an answer for ever. */
+export function cut(connection: Mysql2Connection, error: Error = new Error('Connection lost: cut by Holdfast')): void {
+	connection.stream.destroy(error)
+}
+
+/** The methods of a connection that a loan answers itself, with mysql2's own. */
+export interface OwnMethods {
+	query(this: Mysql2Connection, sql: unknown, values?: unknown, callback?: QueryCallback): Command
+	execute(this: Mysql2Connection, sql: unknown, values?: unknown, callback?: QueryCallback): Command
+}
+
+/** Borrowed connections whose statements are answered by their loan. */
+export const lent = new WeakMap<Mysql2Connection, OwnMethods>()
+
+/** The connection's own `query`, past a loan. */
+export function send(connection: Mysql2Connection, sql: unknown, values?: unknown, callback?: QueryCallback): Command {
+	return (lent.get(connection) ?? connection).query.call(connection, sql, values, callback)
+}
+
+/**
+ * Runs a text on the connection, past a loan, and resolves with its rows as objects or its header, whatever the pool is configured to
+ * make of rows. Rejects with mysql2's error.
+ */
+export function execute(connection: Mysql2Connection, sql: string, values?: readonly unknown[]): Promise<unknown> {
+	return new Promise((resolve, reject) => {
+		const plain = { sql, rowsAsArray: false, nestTables: false, typeCast: true, namedPlaceholders: false }
+		send(connection, plain, values, (error, result) => {
+			if (error === null || error === undefined) resolve(result)
+			else reject(error)
+		})
+	})
+}

@@ -1,0 +1,131 @@
+/** What does the caller of `pool.query` hold while it runs, and runs again? A command of mysql2 that hears what each attempt says. */
+import type { Work } from './query.ts'
+import type { Command, Mysql2Connection, Mysql2Pool, QueryCallback } from './shape.ts'
+
+/** A command of mysql2's own class, for the caller to listen to and to stream from. It is never sent itself. */
+export function commandFor(pool: Mysql2Pool, bare: Mysql2Pool, sql: unknown, values: unknown, callback: unknown): Command {
+	// mysql2's own `query` reads the arguments, and then asks for a connection, which does not come.
+	const standIn = { config: pool.config, getConnection: () => {} } as unknown as Mysql2Pool
+	return bare.query.call(standIn, sql, values, callback as QueryCallback | undefined)
+}
+
+/** A rerun must send what the call said, also where the caller has used its options for another call since. */
+export function snapshot(sql: unknown): unknown {
+	if (typeof sql !== 'object' || sql === null) return sql
+	const { sql: text, values } = sql as { sql?: unknown; values?: unknown }
+	return { ...sql, sql: text, ...(values !== undefined && { values }) }
+}
+
+/** A query with a callback: what it answers goes there, whole, once it is complete. */
+export function queryWork(command: Command, sql: unknown, values: unknown, callback: QueryCallback): Work {
+	let heard = false
+	return {
+		sql,
+		timed: true,
+		begun: () => heard,
+		start(connection, done) {
+			const attempt = connection.query(sql, values, done)
+			// Beside its callback a command has listeners only rarely.
+			for (const event of ['fields', 'result']) {
+				if (command.listenerCount(event) === 0) continue
+				attempt.on(event, (...args) => {
+					heard = true
+					command.emit(event, ...args)
+				})
+			}
+		},
+		done(served, error, ...answer) {
+			if (error !== null && error !== undefined) {
+				callback(error)
+				if (served) command.emit('end')
+			} else {
+				command.emit('end')
+				;(callback as (...args: unknown[]) => void)(null, ...answer)
+			}
+		},
+	}
+}
+
+/** A query without a callback: its rows go to listeners and streams one by one. The first is held to be seen. */
+export function rowsWork(command: Command, sql: unknown, values: unknown): Work {
+	let shown = false
+	return {
+		sql,
+		timed: false,
+		begun: () => shown,
+		start(connection, done) {
+			startRows(command, connection, () => connection.query(sql, values), {
+				done,
+				show: () => {
+					shown = true
+				},
+			})
+		},
+		done(served, error) {
+			if (error !== null && error !== undefined) {
+				// The bare pool listens itself as soon as there is a connection, so that nobody else has to.
+				if (!served || command.listenerCount('error') > 0) command.emit('error', error)
+				if (!served) return
+			}
+			command.emit('end')
+		},
+	}
+}
+
+function startRows(
+	command: Command,
+	connection: Mysql2Connection,
+	start: () => Command,
+	{ done, show }: { done: QueryCallback; show: () => void },
+): void {
+	// The fields are held back until something follows them: until then it can be run again without anybody noticing.
+	let fields: unknown[] | undefined
+	const showFields = () => {
+		show()
+		if (fields !== undefined) command.emit('fields', ...fields)
+		fields = undefined
+	}
+	const ended = (error?: unknown) => {
+		connection.removeListener('error', ended)
+		if (error === undefined && fields !== undefined) showFields()
+		done(error)
+	}
+	// mysql2 tells a command without a callback nothing of a lost link: only its connection hears of it.
+	connection.on('error', ended)
+	// For what is streamed from it: pauses the connection that it comes over.
+	command._connection = connection
+	let attempt: Command
+	try {
+		attempt = start()
+	} catch (error) {
+		connection.removeListener('error', ended)
+		throw error
+	}
+	attempt.on('fields', (...args) => {
+		if (fields !== undefined) showFields()
+		fields = args
+	})
+	attempt.on('result', (...args) => {
+		showFields()
+		command.emit('result', ...args)
+	})
+	attempt.on('error', ended)
+	// After an error too. The connection is still at work on the packet that ended it.
+	attempt.on('end', () => process.nextTick(ended))
+}
+
+/** A prepared statement: `pool.execute` has a callback always. */
+export function executeWork(sql: unknown, values: unknown, callback: QueryCallback): Work {
+	return {
+		sql,
+		timed: true,
+		begun: () => false,
+		start(connection, done) {
+			connection.execute(sql, values, done)
+		},
+		done(_served, error, ...answer) {
+			if (error !== null && error !== undefined) callback(error)
+			else (callback as (...args: unknown[]) => void)(null, ...answer)
+		},
+	}
+}

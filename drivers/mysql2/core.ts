@@ -1,0 +1,119 @@
+/** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
+import { type Call, PoolCore } from '../../src/driver.ts'
+import { cut, whenQuiet } from './client.ts'
+import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
+import { isAlive, isBusy, isClean } from './state.ts'
+
+type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
+type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
+type Request = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
+
+/** The core of a mysql2 pool: `waitForConnections` and `queueLimit` are kept here, as the bare pool keeps them. */
+export class Mysql2Core extends PoolCore<Mysql2Connection> {
+	readonly #pool: Mysql2Pool
+	readonly #bare: Mysql2Pool
+	readonly #source: Facts['source']
+	// Callers that have asked and not been served, and connections that have not come back: bare mysql2 counts both against its limit.
+	#asking = 0
+	readonly #lent = new Set<Mysql2Connection>()
+
+	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
+		super(facts, options)
+		this.#pool = pool
+		this.#bare = bare
+		this.#source = facts.source
+	}
+
+	/** Whether an error means that the connection under it must not be used on. */
+	breaks(error: unknown): boolean {
+		const { scope } = this.call({}).classify(error, 'statement')
+		return scope === 'connection' || scope === 'endpoint'
+	}
+
+	/** Calls `then` once nothing runs on the connection any more. One that is still busy after `withinMs` is cut. */
+	whenQuiet(connection: Mysql2Connection, withinMs: number | undefined, then: () => void): void {
+		if (!isBusy(connection)) return then()
+		const { wakeUps, clock } = this.policy.scheduler
+		const limit = withinMs === undefined ? undefined : wakeUps.at(clock.now() + withinMs, () => cut(connection))
+		whenQuiet(connection, () => {
+			wakeUps.cancel(limit)
+			then()
+		})
+	}
+
+	override acquire(call: Call): Promise<Mysql2Connection> {
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			this.ask(call, (error, connection) => {
+				call.served()
+				if (connection === undefined) reject(call.waitFailed(error))
+				else resolve(connection)
+			})
+		})
+	}
+
+	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
+	ask(call: Call, done: Request['done']): void {
+		const { deadlineAtMs, signal, attempts } = call
+		if (attempts === 1) this.borrow({ deadlineAtMs, signal, done })
+		else this.#lend({ deadlineAtMs, signal, done })
+	}
+
+	override borrow(request: Request): void {
+		const queued = this.#asking + this.#lent.size - this.#source.capacity
+		if (queued >= 0) {
+			const { waitForConnections, queueLimit } = this.#pool.config
+			// The texts of mysql2, which its users know.
+			if (!waitForConnections) return process.nextTick(request.done, new Error('No connections available.'), undefined)
+			if (queueLimit && queued >= queueLimit) return request.done(new Error('Queue limit reached.'), undefined)
+			this.#pool.emit('enqueue')
+		}
+		this.#lend(request)
+	}
+
+	#lend(request: Request): void {
+		this.#asking += 1
+		super.borrow({
+			...request,
+			done: (error, connection) => {
+				this.#asking -= 1
+				if (connection !== undefined) this.#lent.add(connection)
+				request.done(error, connection)
+			},
+		})
+	}
+
+	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
+	takeBack(connection: Mysql2Connection): void {
+		const wasLent = this.#lent.delete(connection)
+		if (connection._pool === null) {
+			// Nobody waits in the pool's own queue but those who did before it was wrapped.
+			this.#bare.releaseConnection.call(this.#pool, connection)
+			return this.returned()
+		}
+		// A stream that nobody reads on holds its connection for ever.
+		if (connection._paused) return this.discard(connection)
+		// No limit: what a borrower left running is its own business, and may take its time.
+		this.whenQuiet(connection, undefined, () => {
+			if (connection._pool === null) return
+			// A transaction is still open on it, or it is dead: the next borrower must not get it.
+			if (wasLent && !isClean(connection)) return this.discard(connection)
+			this.#bare.releaseConnection.call(this.#pool, connection)
+			this.returned()
+		})
+	}
+
+	/** Closes a connection that is not fit for anybody else. */
+	discard(connection: Mysql2Connection): void {
+		if (isAlive(connection)) this.#source.discard(connection, undefined)
+		else this.returned()
+	}
+
+	/** Ends a connection's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
+	settle(connection: Mysql2Connection, broken: boolean): void {
+		if (!broken) return connection.release()
+		this.lost(connection)
+		connection.destroy()
+		cut(connection)
+	}
+}

@@ -1,0 +1,158 @@
+/** How does a statement on the pool run, and run again? Every form of `pool.query` and `pool.execute` that mysql2 accepts. */
+import {
+	abortSignal,
+	bool,
+	type Call,
+	type CallOptions,
+	checkOptions,
+	type Fault,
+	isPlainRead,
+	mayCommitPartly,
+	type OptionRules,
+	positiveMsOrInfinity,
+	type Repeatability,
+	text as textRule,
+} from '../../src/driver.ts'
+import { cut } from './client.ts'
+import type { Mysql2Core } from './core.ts'
+import type { Mysql2Connection, QueryCallback } from './shape.ts'
+import { isAlive } from './state.ts'
+
+/** What the options object of a statement may say beside mysql2's own fields. */
+export interface QueryOptions extends CallOptions {
+	/** The caller's word that the statement may be applied twice: then it is rerun also when its answer was lost. Default false. */
+	readonly idempotent?: boolean | undefined
+	/**
+	 * Applies a write exactly once, also when its answer is lost: it runs in a transaction of its own whose commit leaves a token in the
+	 * ledger. Needs a `commitLedger`. Default false.
+	 */
+	readonly exactlyOnce?: boolean | undefined
+}
+
+/** An options object that asks for exactly once. */
+export type OnceQuery = QueryOptions & { readonly exactlyOnce: true }
+
+export function isOnce(sql: unknown): sql is OnceQuery {
+	if (typeof sql !== 'object' || sql === null || !('exactlyOnce' in sql)) return false
+	return ownOptions(sql).exactlyOnce === true
+}
+
+const queryRules: OptionRules<QueryOptions> = {
+	idempotent: bool,
+	exactlyOnce: bool,
+	deadlineMs: positiveMsOrInfinity,
+	signal: abortSignal,
+	label: textRule,
+}
+const none: QueryOptions = {}
+
+/** Picks our options out of an options object; mysql2 ignores fields that it does not know. */
+export function ownOptions(sql: unknown): QueryOptions {
+	if (typeof sql !== 'object' || sql === null) return none
+	const { idempotent, exactlyOnce, deadlineMs, signal, label } = sql as QueryOptions
+	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label) === undefined) return none
+	const options = { idempotent, exactlyOnce, deadlineMs, signal, label }
+	checkOptions('query', options, queryRules)
+	return options
+}
+
+/** What one statement is, and who hears of it. */
+export interface Work {
+	readonly sql: unknown
+	/** Sends it, once for each attempt. What it throws was refused by mysql2: nothing was sent. */
+	start(connection: Mysql2Connection, callback: QueryCallback): void
+	/** Whether the caller has been given a part of the answer: then it is not run again. */
+	begun(): boolean
+	/** Whether `attemptTimeoutMs` is for it: the reader of a stream sets its own pace. */
+	readonly timed: boolean
+	/** Called once. `served`: there was a connection, and mysql2's own answer is passed on. */
+	done(served: boolean, error: unknown, ...answer: unknown[]): void
+}
+
+/** One statement of the pool, from the call to its result. */
+export class Statement implements Repeatability {
+	readonly #core: Mysql2Core
+	readonly #work: Work
+	readonly #call: Call
+	readonly idempotent: boolean
+
+	constructor(core: Mysql2Core, work: Work) {
+		const options = ownOptions(work.sql)
+		this.#core = core
+		this.#work = work
+		this.#call = core.call(options)
+		this.idempotent = options.idempotent === true
+	}
+
+	reads(): boolean {
+		const text = this.#text()
+		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'mysql')
+	}
+
+	/** Starts an attempt. */
+	run(): void {
+		this.#call.waiting()
+		this.#core.ask(this.#call, (error, connection) => {
+			this.#call.served()
+			if (connection === undefined) this.#work.done(false, this.#call.waitFailed(error))
+			else this.#attempt(connection)
+		})
+	}
+
+	#text(): unknown {
+		const { sql } = this.#work
+		return typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null)?.sql
+	}
+
+	#attempt(connection: Mysql2Connection): void {
+		const { policy, attemptTimeoutMs } = this.#core
+		policy.counters.attempts += 1
+		const { wakeUps, clock } = policy.scheduler
+		const limit =
+			attemptTimeoutMs === undefined || !this.#work.timed
+				? undefined
+				: wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(connection, this.#call.cutOff()))
+		// mysql2 calls back twice where its own time limit passed before the link was lost.
+		let told = false
+		const callback = (error: unknown, ...answer: unknown[]) => {
+			if (told) return
+			told = true
+			wakeUps.cancel(limit)
+			// mysql2 tells an error while it is still at work on the packet that brought it.
+			if (error !== null && error !== undefined) return process.nextTick(() => this.#failed(error, connection))
+			this.#core.settle(connection, false)
+			this.#work.done(true, error, ...answer)
+		}
+		try {
+			this.#work.start(connection, callback)
+		} catch (error) {
+			// mysql2 refuses the arguments: nothing was sent, and nothing will be different next time.
+			told = true
+			wakeUps.cancel(limit)
+			this.#core.settle(connection, false)
+			this.#work.done(true, error)
+		}
+	}
+
+	#failed(error: unknown, connection: Mysql2Connection): void {
+		const fault = this.#proven(this.#call.classify(error, 'statement'))
+		const { scope } = fault
+		this.#core.settle(connection, scope === 'connection' || scope === 'endpoint' || !isAlive(connection))
+		if (this.#work.begun()) return this.#work.done(true, error)
+		this.#call.next(error, fault, 'statement', this).then(
+			() => this.run(),
+			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
+			(final) => process.nextTick(() => this.#work.done(true, final)),
+		)
+	}
+
+	/** The server's error speaks of the statement that failed. What the same text did before that is committed already. */
+	#proven(fault: Fault): Fault {
+		if (fault.outcome !== 'rolled_back') return fault
+		const text = this.#text()
+		if (typeof text === 'string' && !mayCommitPartly(text, 'mysql')) return fault
+		const ended = fault.scope === 'connection' || fault.scope === 'endpoint'
+		// The server's error stays the answer; only the end of the session leaves the caller without one.
+		return { ...fault, outcome: 'unknown', retryable: fault.retryable && (ended || this.idempotent) }
+	}
+}

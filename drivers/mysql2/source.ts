@@ -1,0 +1,159 @@
+/** How does the core get connections out of a mysql2 pool, and back into it? */
+import type { ConnectionSource } from '../../src/driver.ts'
+import { cut, execute } from './client.ts'
+import type { Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
+import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
+
+type Taken = (error: unknown, connection: Mysql2Connection | undefined) => void
+
+export interface SourceEvents {
+	broken(connection: Mysql2Connection): void
+	returned(): void
+	discarded(): void
+}
+
+const noneIdle: Queue<Mysql2Connection> = { length: 0, get: () => undefined, shift: () => undefined }
+
+export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
+	readonly #pool: Mysql2Pool
+	readonly #bare: Mysql2Pool
+	readonly #on: SourceEvents
+	readonly #session: SessionEvents
+	// Taken out by mysql2 already, and handed over in the next tick only.
+	#taking = 0
+	#writes = false
+	readonly #heard = new WeakSet<Mysql2Connection>()
+
+	constructor(pool: Mysql2Pool, bare: Mysql2Pool, on: SourceEvents) {
+		this.#pool = pool
+		this.#bare = bare
+		this.#on = on
+		this.#session = {
+			wrote: () => {
+				this.#writes = true
+			},
+			refused: (connection) => on.broken(connection),
+		}
+		const all = pool._allConnections
+		for (let at = 0; at < all.length; at++) this.#listen(all.get(at), false)
+	}
+
+	get capacity(): number {
+		return this.#pool.config.connectionLimit || Number.POSITIVE_INFINITY
+	}
+
+	idle(): number {
+		return this.#pool._freeConnections.length + this.#taking
+	}
+
+	total(): number {
+		return this.#pool._allConnections.length
+	}
+
+	take(done: Taken): void {
+		this.#taking += 1
+		const taken: Taken = (error, connection) => {
+			this.#taking -= 1
+			done(error, connection)
+		}
+		if (this.#pool._freeConnections.length === 0) process.nextTick(taken, undefined, undefined)
+		else this.#bare.getConnection.call(this.#pool, taken as Parameters<Mysql2Pool['getConnection']>[0])
+	}
+
+	open(done: Taken): () => void {
+		const all = this.#pool._allConnections
+		const before = all.length
+		let connection: Mysql2Connection | undefined
+		let told = false
+		const tell: Taken = (error, opened) => {
+			if (told) return
+			told = true
+			if (opened === undefined) connection?.stream.destroy()
+			done(error, opened)
+		}
+		try {
+			this.#pastIdle(() => this.#bare.getConnection.call(this.#pool, tell as Parameters<Mysql2Pool['getConnection']>[0]))
+			connection = all.length > before ? all.get(all.length - 1) : undefined
+			this.#listen(connection, true)
+		} catch (error) {
+			// A port out of range, a `stream` function of the user that fails.
+			process.nextTick(tell, error, undefined)
+		}
+		return () => {
+			const error = connectTimeout()
+			if (connection !== undefined) close(connection, error)
+			tell(error, undefined)
+		}
+	}
+
+	giveBack(connection: Mysql2Connection): void {
+		connection.release()
+	}
+
+	discard(connection: Mysql2Connection, error: unknown): void {
+		this.#on.discarded()
+		close(connection, error)
+		this.#on.returned()
+	}
+
+	isUsable(connection: Mysql2Connection): boolean {
+		return isUsable(connection)
+	}
+
+	/** A pool that writes needs a server that takes writes: after a failover the old one may still answer. */
+	ask(connection: Mysql2Connection, done: (alive: boolean) => void): () => void {
+		let told = false
+		const tell = (alive: boolean) => {
+			if (told) return
+			told = true
+			done(alive)
+		}
+		if (this.#writes) {
+			execute(connection, 'SELECT @@global.read_only AS readOnly').then(
+				(rows) => tell((rows as Array<{ readOnly: unknown }>)[0]?.readOnly === 0),
+				() => tell(false),
+			)
+		} else {
+			// Told in the same turn in which the connection becomes quiet.
+			connection.ping((error) => tell(error === null || error === undefined))
+		}
+		return () => tell(false)
+	}
+
+	/** mysql2 opens a connection only where it sees no idle one. */
+	#pastIdle(open: () => void): void {
+		const idle = this.#pool._freeConnections
+		this.#pool._freeConnections = noneIdle
+		try {
+			open()
+		} finally {
+			this.#pool._freeConnections = idle
+		}
+	}
+
+	/** One listener for the connection's whole life, so that none of its errors ends the process. */
+	#listen(connection: Mysql2Connection | undefined, isNew: boolean): void {
+		if (connection === undefined || this.#heard.has(connection)) return
+		this.#heard.add(connection)
+		const broken = () => {
+			// Not where it was closed on this side: an idle one that the pool no longer needs, say.
+			if (connection._closing !== true) this.#on.broken(connection)
+		}
+		connection.on('error', broken)
+		connection.on('end', broken)
+		hearSession(connection, isNew, this.#session)
+	}
+}
+
+/** Takes the connection out of the pool and cuts it: `destroy` alone waits for a server that may be gone, and forgets what runs. */
+function close(connection: Mysql2Connection, error: unknown): void {
+	const busy = isAlive(connection) && isBusy(connection)
+	connection.destroy()
+	if (busy) cut(connection, error instanceof Error ? error : undefined)
+	else connection.stream.destroy()
+}
+
+/** As mysql2 words its own time limit, so that it is classified and recognised alike. */
+function connectTimeout(): Error {
+	return Object.assign(new Error('connect ETIMEDOUT'), { errorno: 'ETIMEDOUT', code: 'ETIMEDOUT', syscall: 'connect' })
+}

@@ -1,0 +1,137 @@
+/** What does a mysql2 connection say of itself: alive, busy, in a transaction, refusing writes? */
+import type { TransactionStatus } from '../../src/driver.ts'
+import type { Command, Mysql2Connection, Packet } from './shape.ts'
+
+/** What the server said last over a connection. */
+export interface Session {
+	/** Undefined until it has said something: the connection was there before anybody listened. */
+	inTransaction: boolean | undefined
+	autocommit: boolean
+	/** It was asked to write and said that it is read-only. */
+	refusesWrites: boolean
+}
+
+/** What is worth telling at once. */
+export interface SessionEvents {
+	/** A statement has changed rows. */
+	wrote(): void
+	/** The server takes no writes. */
+	refused(connection: Mysql2Connection): void
+}
+
+const sessions = new WeakMap<Mysql2Connection, Session>()
+const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false }
+
+/** What is known of the connection's session. */
+export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => sessions.get(connection) ?? unheard
+
+/** The status of the transaction, as the server said with its last answer. An error carries no status: that before it stands. */
+export function transactionStatus(connection: Mysql2Connection): TransactionStatus {
+	if (!isAlive(connection)) return 'dead'
+	const { inTransaction } = sessionOf(connection)
+	if (inTransaction === undefined) return 'unknown'
+	return inTransaction ? 'open' : 'none'
+}
+
+/** As far as the connection knows without asking. */
+export function isAlive(connection: Mysql2Connection): boolean {
+	return (
+		connection._pool !== null &&
+		connection._closing !== true &&
+		!connection._fatalError &&
+		!connection._protocolError &&
+		connection.stream.destroyed !== true
+	)
+}
+
+/** Whether commands run on it or wait in it. */
+export const isBusy = (connection: Mysql2Connection): boolean =>
+	isAlive(connection) && (Boolean(connection._command) || connection._commands.length > 0)
+
+/** Alive as far as it knows, with nothing running, no transaction open, and not known to refuse writes. */
+export function isUsable(connection: Mysql2Connection): boolean {
+	const { inTransaction, refusesWrites } = sessionOf(connection)
+	return inTransaction !== true && !refusesWrites && isAlive(connection) && !isBusy(connection)
+}
+
+/** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */
+export const isClean = (connection: Mysql2Connection): boolean => isUsable(connection) && sessionOf(connection).inTransaction === false
+
+/**
+ * Listens to what the server says of the session, for the connection's whole life. mysql2 hands the status of an OK packet to the caller of
+ * the statement only, and drops that of a result set.
+ */
+export function hearSession(connection: Mysql2Connection, isNew: boolean, on: SessionEvents): void {
+	const session: Session = { ...unheard, inTransaction: isNew ? false : undefined }
+	sessions.set(connection, session)
+	const { handlePacket } = connection
+	connection.handlePacket = (packet) => {
+		// A paused connection keeps its packets and handles them again later.
+		if (packet !== undefined && !connection._paused) hear(connection, session, packet, on)
+		handlePacket.call(connection, packet)
+	}
+}
+
+// The first byte of an answer (MySQL internals manual, "Generic Response Packets"): OK, EOF, ERR.
+const ok = 0x00
+const eof = 0xfe
+const err = 0xff
+const longestEof = 9
+
+function hear(connection: Mysql2Connection, session: Session, { buffer, offset, end }: Packet, on: SessionEvents): void {
+	const first = buffer[offset]
+	if (first === ok) {
+		if (!awaitsOk(connection._command)) return
+		const afterRows = skipNumber(buffer, offset + 1)
+		if (buffer[offset + 1] !== 0) on.wrote()
+		setStatus(session, buffer, skipNumber(buffer, afterRows))
+	} else if (first === eof) {
+		if (end - offset < longestEof && end - offset >= 5) setStatus(session, buffer, offset + 3)
+	} else if (first === err) {
+		const errno = wordAt(buffer, offset + 1)
+		if (errno === needsWrites || (errno === optionForbids && saysReadOnly(buffer, offset, end))) {
+			session.refusesWrites = true
+			on.refused(connection)
+		} else if (errno === unknownStatement) connection._statements.clear()
+	}
+}
+
+// ER_READ_ONLY_MODE; ER_OPTION_PREVENTS_STATEMENT, which other options raise as well; ER_UNKNOWN_STMT_HANDLER: the server, or a pooler
+// before it, has forgotten what was prepared, so that it has to be prepared again.
+const needsWrites = 1836
+const optionForbids = 1290
+const unknownStatement = 1243
+
+const saysReadOnly = (buffer: Uint8Array, offset: number, end: number): boolean =>
+	Buffer.from(buffer.buffer, buffer.byteOffset + offset, end - offset).includes('read-only')
+
+// A row of a prepared statement begins with the same byte as an OK packet, so the step that waits for the packet decides.
+function awaitsOk(command: Command | null | undefined): boolean {
+	if (command === null || command === undefined) return false
+	const { next } = command
+	if (next === undefined || next === null) return false
+	return (
+		next === command.resultsetHeader ||
+		next === command.infileOk ||
+		next === command.pingResponse ||
+		next === command.resetConnectionResponse
+	)
+}
+
+// SERVER_STATUS_IN_TRANS and SERVER_STATUS_AUTOCOMMIT (MySQL internals manual, "Status Flags").
+const inTrans = 1
+const autocommitOn = 2
+
+function setStatus(session: Session, buffer: Uint8Array, at: number): void {
+	const flags = wordAt(buffer, at)
+	session.inTransaction = (flags & inTrans) !== 0
+	session.autocommit = (flags & autocommitOn) !== 0
+}
+
+const wordAt = (buffer: Uint8Array, at: number): number => (buffer[at] as number) | ((buffer[at + 1] as number) << 8)
+
+/** The place behind a length-encoded number. */
+function skipNumber(buffer: Uint8Array, at: number): number {
+	const first = buffer[at] as number
+	return at + (first < 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9)
+}
