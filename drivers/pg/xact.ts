@@ -29,7 +29,7 @@ interface Session {
  * Changes with every crash recovery, because that discards the statistics, and with every promotion, because that starts a timeline.
  * A clean restart keeps both. After a crash an id whose WAL was never flushed is handed out again: its status is then somebody else's.
  */
-const epoch = `(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text
+export const crashEpoch = `(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text
 	|| '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
 
 // PostgreSQL 13 renamed the functions.
@@ -42,7 +42,7 @@ const versions = {
 const writes = "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 
 const fullText = (id: string) => `SELECT CASE WHEN ${writes} THEN ${id}::text END, pg_backend_pid()::text, ${startedAt},
-	CASE WHEN NOT pg_is_in_recovery() THEN ${epoch} END,
+	CASE WHEN NOT pg_is_in_recovery() THEN ${crashEpoch} END,
 	(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint::text FROM pg_stat_get_activity(pg_backend_pid()))`
 
 export class XactWitness implements Witness {
@@ -93,7 +93,7 @@ export class XactWitness implements Witness {
 		const { xid, pid, since, epoch: then } = mark as XactMark
 		const [server] = await rowsOf(
 			client,
-			`SELECT pg_is_in_recovery() AS standby, CASE WHEN NOT pg_is_in_recovery() THEN ${epoch} END AS epoch`,
+			`SELECT pg_is_in_recovery() AS standby, CASE WHEN NOT pg_is_in_recovery() THEN ${crashEpoch} END AS epoch`,
 			[],
 		)
 		// A standby may not have got that far, and cannot end anything: wait until it is promoted or replaced.
@@ -104,7 +104,7 @@ export class XactWitness implements Witness {
 		let found: unknown
 		try {
 			// The epoch again, in the same statement: the server may have crashed since the first look.
-			const [row] = await rowsOf(client, `SELECT ${status} AS status, ${epoch} AS epoch`, [xid])
+			const [row] = await rowsOf(client, `SELECT ${status} AS status, ${crashEpoch} AS epoch`, [xid])
 			found = row?.status
 			if (row?.epoch !== server.epoch) return { state: 'running' }
 		} catch (error) {
