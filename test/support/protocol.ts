@@ -6,9 +6,9 @@ export interface Message {
 	readonly type: string
 	/** SQL text of a message that carries or runs a statement; the text of an error. */
 	readonly text?: string
-	/** Command tag of a completed statement, such as `COMMIT` or `INSERT 0 1`. */
+	/** Of a completed statement: PostgreSQL's command tag, such as `COMMIT` or `INSERT 0 1`; for MySQL the first word of the statement. */
 	readonly tag?: string
-	/** SQLSTATE of an error. */
+	/** PostgreSQL's SQLSTATE or MySQL's number of an error. */
 	readonly code?: string
 	/** The message as it stands on the wire. */
 	readonly bytes: Buffer

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { freePort } from './free-port.ts'
+import { mysqlConversation } from './mysql-frames.ts'
 import { postgresConversation } from './postgres-frames.ts'
 import { type Conversation, rawConversation } from './protocol.ts'
 import { type Link, openLink, reset } from './proxy-link.ts'
@@ -9,11 +10,14 @@ import { type Cut, type Direction, type Intercept, type InterceptRule, Orders, t
 
 export type { Cut, Direction, Intercept, InterceptRule, Seen } from './proxy-rules.ts'
 
-const conversations = { postgres: postgresConversation, raw: rawConversation } satisfies Record<string, () => Conversation>
+const conversations = { postgres: postgresConversation, mysql: mysqlConversation, raw: rawConversation } satisfies Record<
+	string,
+	() => Conversation
+>
 
 export interface ProxyOptions {
 	readonly target: { readonly host: string; readonly port: number }
-	/** How to read messages. Default `postgres`. */
+	/** How to read messages; `mysql` is MariaDB's, too. Default `postgres`. */
 	readonly protocol?: keyof typeof conversations
 }
 
