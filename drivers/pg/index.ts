@@ -15,6 +15,7 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { PgCore } from './core.ts'
+import { keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement } from './query.ts'
@@ -99,6 +100,7 @@ function install(pool: PgPool, options: PoolOptions): void {
 		acquire: (call: Call) => core.acquire(call),
 		scope: (state: AttemptState<PgClient>) => new PgTransaction(state, core),
 	}
+	keepInside(pool, { core, host })
 	const transact = <R>(fn: (tx: PgTransaction) => Promise<R>, given?: TransactionOptions) => runTransaction(host, fn, given)
 	const once = (query: OnceQuery, values: unknown) => {
 		if (options.commit === 'off')

@@ -83,16 +83,23 @@ export class Statement implements Repeatability {
 	readonly #values: unknown
 	readonly #done: QueryCallback
 	readonly #call: Call
+	#client: PgClient | undefined
 	readonly idempotent: boolean
 
-	constructor(core: PgCore, config: unknown, values: unknown, done: QueryCallback) {
+	/** `call`, where the wait for its first connection has begun already. */
+	constructor(core: PgCore, config: unknown, values: unknown, done: QueryCallback, call?: Call) {
 		const options = ownOptions(config)
 		this.#core = core
 		this.#config = snapshot(config)
 		this.#values = values
 		this.#done = done
-		this.#call = core.call(options)
+		this.#call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
+	}
+
+	/** The connection that it runs on now. */
+	get client(): PgClient | undefined {
+		return this.#client
 	}
 
 	reads(): boolean {
@@ -100,7 +107,7 @@ export class Statement implements Repeatability {
 		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
 	}
 
-	/** Starts an attempt. */
+	/** Starts an attempt on the next connection. */
 	run(): void {
 		const { deadlineAtMs, signal } = this.#call
 		this.#call.waiting()
@@ -110,7 +117,7 @@ export class Statement implements Repeatability {
 			done: (error, client) => {
 				this.#call.served()
 				if (client === undefined) this.#done(this.#call.waitFailed(error))
-				else this.#attempt(client)
+				else this.attempt(client)
 			},
 		})
 	}
@@ -120,7 +127,9 @@ export class Statement implements Repeatability {
 		return typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
 	}
 
-	#attempt(client: PgClient): void {
+	/** Starts an attempt on this connection, which goes back to the pool afterwards. */
+	attempt(client: PgClient): void {
+		this.#client = client
 		const before = commandsCompleted(client)
 		const { policy, attemptTimeoutMs } = this.#core
 		policy.counters.attempts += 1
@@ -133,6 +142,7 @@ export class Statement implements Repeatability {
 			if (told) return
 			told = true
 			wakeUps.cancel(limit)
+			this.#client = undefined
 			if (error !== null && error !== undefined) return this.#failed(error, client, before)
 			settle(this.#core, client, undefined, false)
 			this.#done(undefined, result)

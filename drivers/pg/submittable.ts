@@ -6,8 +6,14 @@ import { commandsCompleted, provenFault } from './proof.ts'
 import { ownOptions, settle } from './query.ts'
 import type { PgClient, QueryCallback, Submittable } from './shape.ts'
 
+/** A connection that was borrowed for the query object already, and the call that waited for it. */
+interface Begun {
+	readonly call: Call
+	readonly client: PgClient
+}
+
 /** Runs a query object on a connection of the pool, which is returned when the object is done. Resolves then, or rejects with its error. */
-export function runSubmittable(core: PgCore, query: Submittable, callback: QueryCallback | undefined): Promise<unknown> {
+export function runSubmittable(core: PgCore, query: Submittable, callback: QueryCallback | undefined, begun?: Begun): Promise<unknown> {
 	const promise = new Promise((resolve, reject) => {
 		let told = false
 		const settled: QueryCallback = (error, result) => {
@@ -17,7 +23,9 @@ export function runSubmittable(core: PgCore, query: Submittable, callback: Query
 			else reject(error)
 			callback?.(error, result)
 		}
-		new SubmittableRun(core, query, settled).run()
+		const run = new SubmittableRun(core, query, settled, begun?.call)
+		if (begun === undefined) run.run()
+		else run.submit(begun.client)
 	})
 	// The object tells its owner of the error; the promise is for those who look at it.
 	promise.catch(() => {})
@@ -36,12 +44,12 @@ class SubmittableRun implements Repeatability {
 	#commandsBefore: number | undefined
 	#failing = false
 
-	constructor(core: PgCore, query: Submittable, settled: QueryCallback) {
+	constructor(core: PgCore, query: Submittable, settled: QueryCallback, call?: Call) {
 		const options = ownOptions(query)
 		this.#core = core
 		this.#query = query
 		this.#settled = settled
-		this.#call = core.call(options)
+		this.#call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
 		const { handleError, handleRowDescription, handleReadyForQuery } = query
 		this.#own = {
@@ -75,12 +83,12 @@ class SubmittableRun implements Repeatability {
 			signal,
 			done: (error, client) => {
 				if (client === undefined) this.#tell(this.#call.waitFailed(error), undefined)
-				else this.#submit(client)
+				else this.submit(client)
 			},
 		})
 	}
 
-	#submit(client: PgClient): void {
+	submit(client: PgClient): void {
 		this.#client = client
 		this.#commandsBefore = commandsCompleted(client)
 		this.#core.policy.counters.attempts += 1

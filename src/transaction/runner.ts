@@ -39,6 +39,8 @@ export interface TransactionHost<C extends object, T extends TransactionScope<C,
 	readonly driver: TransactionDriver<C>
 	readonly attemptTimeoutMs: number | undefined
 	acquire(call: Call): Promise<C>
+	/** True: a transaction of the pool inside another one is independent of it, as query builders promise. Default: it is refused. */
+	readonly nests?: boolean
 	/** Makes the handle for one attempt. */
 	scope(state: AttemptState<C>): T
 }
@@ -51,7 +53,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 ): Promise<R> {
 	if (!fnRule.accepts(fn)) throw new TypeError(`transaction: fn must be an async function, got ${show(fn)}`)
 	checkOptions('transaction', options, transactionRules)
-	refuseNesting(host)
+	if (host.nests !== true) refuseNesting(host)
 	const call = new Call(host.policy, options as CallOptions)
 	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
 	for (;;) {
