@@ -13,6 +13,9 @@ export type HoldfastErrorCode =
 	| 'HOLDFAST_ROLLED_BACK'
 	| 'HOLDFAST_ATTEMPT_TIMEOUT'
 	| 'HOLDFAST_LEDGER'
+	| 'HOLDFAST_MIGRATION_BLOCKED'
+	| 'HOLDFAST_MIGRATIONS_LOCKED'
+	| 'HOLDFAST_POOLER'
 
 // Symbol.for, so that the check holds across two copies of the package in one process.
 const brand = Symbol.for('holdfast.error')
