@@ -79,7 +79,7 @@ const startWithinMs = 60_000
  * `installed`, `debian`) allow only that one. Throws an Error that names every way that was tried.
  */
 export async function startMysql({ flavour = 'mysql', settings = {}, autostart = true }: MysqlOptions = {}): Promise<MysqlServer> {
-	const server = serverOf(await findBackend(flavour, settings))
+	const { server } = serverOf(await findBackend(flavour, settings))
 	try {
 		if (autostart) await server.start()
 	} catch (error) {
@@ -100,17 +100,20 @@ export function sharedMysql(flavour: Flavour = 'mysql'): Promise<MysqlServer> {
 
 async function share(flavour: Flavour): Promise<MysqlServer> {
 	const url = process.env[givenBy[flavour]]
-	const server = url ? serverOf(givenMysql(flavour, url)) : await startMysql({ flavour })
-	if (url) {
-		await server.query('SELECT 1').catch((cause: unknown) => {
-			throw new Error(`${givenBy[flavour]} names a server at ${server.host}:${server.port} that does not answer`, { cause })
-		})
-	}
+	const server = url ? await givenServer(flavour, url) : await startMysql({ flavour })
 	const { dispose } = server
 	server.dispose = () => {
 		shared.delete(flavour)
 		return dispose()
 	}
+	return server
+}
+
+async function givenServer(flavour: Flavour, url: string): Promise<MysqlServer> {
+	const { server, askVersion } = serverOf(givenMysql(flavour, url))
+	await askVersion().catch((cause: unknown) => {
+		throw new Error(`${givenBy[flavour]} names a server at ${server.host}:${server.port} that does not answer`, { cause })
+	})
 	return server
 }
 
@@ -142,7 +145,7 @@ async function findBackend(flavour: Flavour, settings: Readonly<Record<string, s
 	)
 }
 
-function serverOf(backend: MysqlBackend): MysqlServer {
+function serverOf(backend: MysqlBackend): { server: MysqlServer; askVersion(): Promise<string> } {
 	const { admin, user } = backend.accounts
 	const named = (account: MysqlConfig, database = account.database) => ({ ...account, database })
 	let version = ''
@@ -160,17 +163,22 @@ function serverOf(backend: MysqlBackend): MysqlServer {
 		}
 	}
 
+	async function askVersion(): Promise<string> {
+		const [row] = await query<{ version: string }>('SELECT VERSION() AS version')
+		version = /^[\d.]+/.exec(row?.version ?? '')?.[0] ?? ''
+		return version
+	}
+
 	async function start(): Promise<void> {
 		await backend.start()
-		const found = await until(
+		const end = await until(
 			async () => {
 				const failure = backend.failure()
-				return failure === undefined ? { row: (await query<{ version: string }>('SELECT VERSION() AS version'))[0] } : { failure }
+				return failure === undefined ? { version: await askVersion() } : { failure }
 			},
 			{ what: `${backend.flavour} to answer`, timeoutMs: startWithinMs, everyMs: 10 },
 		)
-		if (found.failure !== undefined) throw new Error(found.failure)
-		version = /^[\d.]+/.exec(found.row?.version ?? '')?.[0] ?? ''
+		if (end.failure !== undefined) throw new Error(end.failure)
 	}
 
 	const connections = () =>
@@ -222,7 +230,7 @@ function serverOf(backend: MysqlBackend): MysqlServer {
 		},
 		dispose: () => backend.dispose(),
 	}
-	return server
+	return { server, askVersion }
 }
 
 /** mysql2 gives rows for one statement and a list of results for several; what changes data has a header and no rows. */
