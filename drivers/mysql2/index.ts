@@ -122,7 +122,9 @@ function install(pool: Mysql2Pool, options: PoolOptions): Added {
 		options,
 	)
 	// After a `resetOnRelease` it comes later than the call.
-	pool.on('release', () => core.returned())
+	pool.on('release', () => {
+		if (core.waiting > 0) process.nextTick(() => core.returned())
+	})
 	const methods = addedMethods(core)
 	if (!disabled) {
 		for (const [name, value] of Object.entries(replacedMethods(pool, core, bare, methods)))
