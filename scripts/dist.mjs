@@ -1,10 +1,10 @@
 /** Is `dist/` what the sources say? Compares a digest of the sources with the one kept from the last build. */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const inputs = ['src', 'drivers', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
+const inputs = ['src', 'drivers', 'cli', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
 
 function stampPath(root) {
 	return join(root, 'node_modules/.cache/holdfast-dist')
@@ -38,6 +38,7 @@ export function buildDist(root) {
 	const compiler = join(root, 'node_modules/typescript/bin/tsc')
 	const run = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, encoding: 'utf8' })
 	if (run.status !== 0) throw new Error(`the build failed\n${run.stdout}${run.stderr}`.trim())
+	chmodSync(join(root, 'dist/cli/main.js'), 0o755)
 	mkdirSync(join(root, 'node_modules/.cache'), { recursive: true })
 	writeFileSync(stampPath(root), before)
 	process.stderr.write('Built dist/.\n')

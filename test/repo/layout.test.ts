@@ -13,7 +13,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 	{ what: 'shared state', paths: ['src/outage/'] },
 	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/stats.ts'] },
 	{ what: 'units of work', paths: ['src/transaction/'] },
-	{ what: 'the two doors: for users and for drivers', paths: ['src/index.ts', 'src/driver.ts'] },
+	{ what: 'the doors: for users, for drivers and for the command line', paths: ['src/index.ts', 'src/driver.ts', 'src/knowledge.ts'] },
 ]
 
 const bannedNames = /^(utils?|helpers?|common|manager|misc|base|shared|stuff)$/i
@@ -27,11 +27,12 @@ const timerModules = ['node:timers', 'timers', 'node:timers/promises', 'timers/p
 
 const core = readModules('src')
 const wrappers = readModules('drivers')
-const ours = [...core, ...wrappers]
+const commandLine = readModules('cli')
+const ours = [...core, ...wrappers, ...commandLine]
 
 const tierOf = (path: string) =>
 	tiers.findIndex(({ paths }) => paths.some((place) => path === place || (place.endsWith('/') && path.startsWith(place))))
-const isRelative = (specifier: string) => /^(src|drivers|test|bench|examples|scripts)\//.test(specifier)
+const isRelative = (specifier: string) => /^(src|drivers|cli|test|bench|examples|scripts)\//.test(specifier)
 
 function wrongImports({ path, imports }: Module): string[] {
 	return imports.flatMap((target) => {
@@ -50,6 +51,17 @@ function wrongDriverImports({ path, imports }: Module): string[] {
 	return imports
 		.filter((target) => !target.startsWith('node:') && target !== product)
 		.filter((target) => target !== 'src/index.ts' && target !== 'src/driver.ts' && !target.startsWith(`${folder}/`))
+		.map((target) => `${path} imports ${target}`)
+}
+
+// What the command line may import beside its own files. Database packages it loads when they are needed, and takes only types from them.
+const doorsOfCli = ['src/index.ts', 'src/knowledge.ts', 'commander']
+const driversOfCli = /^drivers\/(\w+\/index|pg\/xact|knex\/migrate\/\w+)\.ts$/
+
+function wrongCliImports({ path, text, imports }: Module): string[] {
+	return imports
+		.filter((target) => !target.startsWith('node:') && !target.startsWith('cli/') && !doorsOfCli.includes(target))
+		.filter((target) => !driversOfCli.test(target) && !new RegExp(`import type .* from '${target}'`).test(text))
 		.map((target) => `${path} imports ${target}`)
 }
 
@@ -92,6 +104,16 @@ test('a driver imports src/index.ts, src/driver.ts, its own folder and its own p
 	expect(wrappers.flatMap(wrongDriverImports)).toEqual([])
 })
 
+test('the command line imports the doors of the core, the drivers, its parser, and no database package at run time', () => {
+	expect(commandLine.flatMap(wrongCliImports)).toEqual([])
+})
+
+test('nothing but the command line needs its parser', () => {
+	expect(
+		[...core, ...wrappers].filter(({ imports }) => imports.some((target) => target === 'commander' || target.startsWith('cli/'))),
+	).toEqual([])
+})
+
 test('no import leads back to where it came from', () => {
 	expect(findCycle(ours)).toBeUndefined()
 })
@@ -100,13 +122,14 @@ test('only src/clock.ts touches timers, time and chance', () => {
 	expect(ours.flatMap(wrongTouches)).toEqual([])
 })
 
-test(`no file of src or drivers is longer than ${longestFile} lines`, () => {
+test(`no file of src, drivers or cli is longer than ${longestFile} lines`, () => {
 	const tooLong = ours.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 })).filter(({ lines }) => lines > longestFile)
 	expect(tooLong).toEqual([])
 })
 
-test('the first line of every file of src and drivers says which question the file answers', () => {
-	expect(ours.filter(({ text }) => !/^\/\*\* \S/.test(text)).map(({ path }) => path)).toEqual([])
+test('the first line of every file of src, drivers and cli says which question the file answers', () => {
+	// Only the line that makes a file a program goes before it.
+	expect(ours.filter(({ text }) => !/^(#!.*\n)?\/\*\* \S/.test(text)).map(({ path }) => path)).toEqual([])
 })
 
 test('no file or folder has a name that says nothing', () => {
@@ -124,6 +147,10 @@ test('these checks see what they forbid', () => {
 		wrongDriverImports(sample('drivers/pg/x.ts', "import '../knex/index.ts'\nimport '../../src/retry/stop.ts'\nimport 'knex'")),
 	).toHaveLength(3)
 	expect(wrongDriverImports(sample('drivers/pg/x.ts', "import pg from 'pg'\nimport '../../src/index.ts'\nimport './y.ts'"))).toEqual([])
+	expect(wrongCliImports(sample('cli/x.ts', "import pg from 'pg'\nimport '../src/pool.ts'\nimport '../drivers/pg/loan.ts'"))).toHaveLength(
+		3,
+	)
+	expect(wrongCliImports(sample('cli/x.ts', "import type pg from 'pg'\nimport '../src/index.ts'\nimport './y.ts'"))).toEqual([])
 	const touching = 'setTimeout(f, 1); Date.now(); globalThis.performance.now(); Math.random(); AbortSignal.timeout(1)'
 	expect(wrongTouches(sample('src/run.ts', touching))).toHaveLength(5)
 	expect(

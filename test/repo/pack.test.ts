@@ -9,9 +9,10 @@ import { repositoryFiles, root, textOf } from './modules.ts'
 import { runProgram } from './run-program.ts'
 
 const limitMs = 100_000
-const { devDependencies, exports } = JSON.parse(textOf('package.json')) as {
+const { devDependencies, exports, version } = JSON.parse(textOf('package.json')) as {
 	devDependencies: Record<string, string>
 	exports: Record<string, string | { types: string; default: string }>
+	version: string
 }
 const pinned = (...names: string[]) => names.map((name) => `${name}@${devDependencies[name]}`)
 
@@ -60,7 +61,7 @@ afterAll(async () => {
 })
 
 test('the package holds the sources, what is built from them, and three documents; no test and no bench', () => {
-	const sources = repositoryFiles('src', 'drivers').filter((path) => path.endsWith('.ts'))
+	const sources = repositoryFiles('src', 'drivers', 'cli').filter((path) => path.endsWith('.ts'))
 	const built = sources.flatMap((path) => ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${path.replace(/\.ts$/, ending)}`))
 	const documents = ['README.md', 'CHANGELOG.md', 'LICENSE'].filter((path) => existsSync(join(root, path)))
 	expect(packed.toSorted()).toEqual([...sources, ...built, ...documents, 'package.json'].sort())
@@ -83,9 +84,20 @@ test('every source map leads to a source that is in the package', () => {
 
 test('the core installs and loads without any database package', async () => {
 	const place = await consumer('core-only', [])
-	expect(readdirSync(join(place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual(['holdfast'])
+	expect(readdirSync(join(place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual(['commander', 'holdfast'])
 	const program = "const { retry } = await import('holdfast'); console.log(await retry(async () => 'ran'))"
 	expect(await succeed(process.execPath, ['--input-type=module', '-e', program], place)).toBe('ran\n')
+})
+
+test('npx holdfast runs from the package: its help, its version, and a clear word where a database package is missing', async () => {
+	const place = await consumer('command-line', [])
+	const npx = (...words: string[]) => runProgram('npx', ['--no-install', 'holdfast', ...words], { cwd: place, timeLimitMs: limitMs })
+	expect(await npx('--version')).toEqual({ code: 0, output: `${version}\n` })
+	expect((await npx('--help')).output).toContain('Usage: holdfast')
+	expect(await npx('explain', '40001')).toMatchObject({ code: 0, output: expect.stringContaining('serialization_failure') })
+	const missing = { code: 3, output: 'holdfast: the package pg is needed and not installed here: npm install pg\n' }
+	expect(await npx('doctor', 'postgres://user:s3cret@127.0.0.1/db')).toEqual(missing)
+	expect(readFileSync(join(place, 'node_modules/holdfast/dist/cli/main.js'), 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
 })
 
 test('beside pg it compiles under strict rules, runs against a real PostgreSQL, and can be required from CommonJS', async () => {
