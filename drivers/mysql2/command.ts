@@ -34,14 +34,10 @@ export function queryWork(command: Command, sql: unknown, values: unknown, callb
 				})
 			}
 		},
-		done(served, error, ...answer) {
-			if (error !== null && error !== undefined) {
-				callback(error)
-				if (served) command.emit('end')
-			} else {
-				command.emit('end')
-				;(callback as (...args: unknown[]) => void)(null, ...answer)
-			}
+		done(served, error, result, fields) {
+			if (error === null) command.emit('end')
+			callback(error, result, fields)
+			if (error !== null && served) command.emit('end')
 		},
 	}
 }
@@ -62,7 +58,7 @@ export function rowsWork(command: Command, sql: unknown, values: unknown): Work 
 			})
 		},
 		done(served, error) {
-			if (error !== null && error !== undefined) {
+			if (error !== null) {
 				// The bare pool listens itself as soon as there is a connection, so that nobody else has to.
 				if (!served || command.listenerCount('error') > 0) command.emit('error', error)
 				if (!served) return
@@ -123,9 +119,6 @@ export function executeWork(sql: unknown, values: unknown, callback: QueryCallba
 		start(connection, done) {
 			connection.execute(sql, values, done)
 		},
-		done(_served, error, ...answer) {
-			if (error !== null && error !== undefined) callback(error)
-			else (callback as (...args: unknown[]) => void)(null, ...answer)
-		},
+		done: (_served, error, result, fields) => callback(error, result, fields),
 	}
 }

@@ -66,7 +66,7 @@ export interface Work {
 	/** Whether `attemptTimeoutMs` is for it: the reader of a stream sets its own pace. */
 	readonly timed: boolean
 	/** Called once. `served`: there was a connection, and mysql2's own answer is passed on. */
-	done(served: boolean, error: unknown, ...answer: unknown[]): void
+	done(served: boolean, error: unknown, result?: unknown, fields?: unknown): void
 }
 
 /** One statement of the pool, from the call to its result. */
@@ -114,14 +114,14 @@ export class Statement implements Repeatability {
 				: wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(connection, this.#call.cutOff()))
 		// mysql2 calls back twice where its own time limit passed before the link was lost.
 		let told = false
-		const callback = (error: unknown, ...answer: unknown[]) => {
+		const callback: QueryCallback = (error, result, fields) => {
 			if (told) return
 			told = true
 			wakeUps.cancel(limit)
 			// mysql2 tells an error while it is still at work on the packet that brought it.
-			if (error !== null && error !== undefined) return process.nextTick(() => this.#failed(error, connection))
+			if (error !== null && error !== undefined) return process.nextTick(() => this.#failed(error, result, connection))
 			this.#core.settle(connection, false)
-			this.#work.done(true, error, ...answer)
+			this.#work.done(true, null, result, fields)
 		}
 		try {
 			this.#work.start(connection, callback)
@@ -134,15 +134,16 @@ export class Statement implements Repeatability {
 		}
 	}
 
-	#failed(error: unknown, connection: Mysql2Connection): void {
+	#failed(error: unknown, result: unknown, connection: Mysql2Connection): void {
 		const fault = this.#proven(this.#call.classify(error, 'statement'))
 		const { scope } = fault
 		this.#core.settle(connection, scope === 'connection' || scope === 'endpoint' || !isAlive(connection))
-		if (this.#work.begun()) return this.#work.done(true, error)
+		if (this.#work.begun()) return this.#work.done(true, error, result)
 		this.#call.next(error, fault, 'statement', this).then(
 			() => this.run(),
 			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
-			(final) => process.nextTick(() => this.#work.done(true, final)),
+			// A result beside an error is that of a LOAD DATA whose stream failed.
+			(final) => process.nextTick(() => this.#work.done(true, final, result)),
 		)
 	}
 

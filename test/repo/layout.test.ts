@@ -49,7 +49,7 @@ function wrongDriverImports({ path, imports }: Module): string[] {
 	const folder = path.split('/').slice(0, 2).join('/')
 	const product = basename(folder)
 	return imports
-		.filter((target) => !target.startsWith('node:') && target !== product)
+		.filter((target) => !target.startsWith('node:') && target !== product && !target.startsWith(`${product}/`))
 		.filter((target) => target !== 'src/index.ts' && target !== 'src/driver.ts' && !target.startsWith(`${folder}/`))
 		.map((target) => `${path} imports ${target}`)
 }
