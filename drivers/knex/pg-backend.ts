@@ -1,0 +1,91 @@
+/** What stands behind knex's pool on PostgreSQL? A pool of `pg`, wrapped by the driver for pg. */
+import { type AttemptState, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
+import { cut } from '../pg/client.ts'
+import { type HoldfastPool, holdfast } from '../pg/index.ts'
+import { type Inside, insideOf } from '../pg/inside.ts'
+import type { PgClient, PgPool } from '../pg/shape.ts'
+import { PgTransaction } from '../pg/transaction.ts'
+import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
+import type { QueryOptions } from './options.ts'
+import { makePgPool, nextUid } from './pg-pool.ts'
+import { PgStatementConnection } from './pg-statement.ts'
+import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
+
+export class PgBackend implements Backend {
+	readonly pool: PgPool
+	readonly #wrapped: HoldfastPool
+	readonly #inside: Inside
+	readonly #lent = new WeakSet<KnexConnection>()
+	readonly #client: KnexClient
+
+	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions) {
+		this.#client = client
+		this.pool = (config.connectionPool ?? makePgPool(client, config)) as PgPool
+		this.#wrapped = holdfast(this.pool as unknown as Parameters<typeof holdfast>[0], options)
+		this.#inside = insideOf(this.pool) as Inside
+	}
+
+	counts(): { total: number; idle: number; waiting: number } {
+		const { totalCount: total, idleCount: idle, waitingCount: waiting } = this.pool
+		return { total, idle, waiting }
+	}
+
+	async borrow(): Promise<KnexConnection> {
+		const client = (await this.pool.connect()) as PgClient
+		await this.#welcome(client)
+		this.#lent.add(client)
+		return client
+	}
+
+	giveBack(connection: KnexConnection): boolean {
+		if (!this.#lent.delete(connection)) return false
+		;(connection as unknown as PgClient).release(connection.__knex__disposed ? true : undefined)
+		return true
+	}
+
+	async statement({ deadlineMs, signal, label }: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+		const { core } = this.#inside
+		const abort = mayBeAbandoned ? new AbortController() : undefined
+		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
+		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
+		const client = await core.acquire(call)
+		await this.#welcome(client)
+		return new PgStatementConnection(this.pool, core, call, client, abort)
+	}
+
+	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
+		const { core, host } = this.#inside
+		const scope = (state: AttemptState<PgClient>): PgTransaction => new LinkedTransaction(state, core)
+		await runTransaction({ ...host, nests: true, scope }, (tx) => work(tx as LinkedTransaction), options)
+	}
+
+	/** A pool that was given as `connectionPool` has prepared its connections without knex. */
+	async #welcome(client: PgClient): Promise<void> {
+		const connection: KnexConnection = client
+		connection.__knexUid ??= nextUid()
+		if (!this.#client.version) this.#client.version = await this.#client.checkVersion(client).catch(() => undefined)
+	}
+
+	stats(): Stats {
+		return this.#wrapped.holdfast.stats()
+	}
+
+	ready(options?: object): Promise<void> {
+		return this.#wrapped.holdfast.ready(options)
+	}
+
+	async end(): Promise<void> {
+		if (!this.pool.ending) await this.pool.end()
+	}
+}
+
+/** A transaction's handle that also shows its connection, for what knex's users do with that beside queries. */
+class LinkedTransaction extends PgTransaction implements TransactionLink {
+	get connection(): PgClient {
+		return this.state.connection
+	}
+
+	cut(error: Error): void {
+		cut(this.state.connection, error)
+	}
+}
