@@ -53,7 +53,3 @@ export function accountStatements(password = ''): string[] {
 		`GRANT ${applicationRights} ON *.* TO ${applicationUser}@'%';`,
 	]
 }
-
-/** As options on the command line: `max_connections: '50'` becomes `--max-connections=50`. */
-export const asFlags = (settings: Readonly<Record<string, string>>): string[] =>
-	Object.entries(settings).map(([name, value]) => `--${name.replaceAll('_', '-')}=${value}`)

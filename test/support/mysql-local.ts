@@ -7,23 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cleanUpAtExit, watchdog } from './cleanup.ts'
 import { freePort } from './free-port.ts'
-import { applicationUser, asFlags, type Flavour, firstDatabase, type MysqlBackend } from './mysql-backend.ts'
+import { applicationUser, firstDatabase, type MysqlBackend } from './mysql-backend.ts'
 import type { ServerProgram } from './mysql-programs.ts'
+import { serverFlags } from './mysql-settings.ts'
 import { asWhom, freshMysqlFolder } from './mysql-template.ts'
 import { childrenOf, gone, signalQuietly } from './processes.ts'
 
-/**
- * Small and quick. A log that is flushed once a second is safe against killed processes: what was written is in the system's memory.
- * Names are not looked up, so that no resolver of this machine decides which account somebody gets.
- */
-const thrifty = { innodb_flush_log_at_trx_commit: '2', innodb_buffer_pool_size: '32M', performance_schema: 'OFF', skip_name_resolve: 'ON' }
-
-const thriftyBy: Readonly<Record<Flavour, Readonly<Record<string, string>>>> = {
-	mysql: { ...thrifty, mysqlx: 'OFF', innodb_redo_log_capacity: '8M' },
-	mariadb: { ...thrifty, innodb_log_file_size: '16M' },
-}
-
-/** Lays out a new data folder; the server does not run yet. `settings` override what is set here. */
+/** Lays out a new data folder; the server does not run yet. `settings` override ours. */
 export async function localMysql(program: ServerProgram, settings: Readonly<Record<string, string>>): Promise<MysqlBackend> {
 	const { flavour, version } = program
 	const what = `${flavour} ${version}`
@@ -49,9 +39,7 @@ export async function localMysql(program: ServerProgram, settings: Readonly<Reco
 	const logFile = join(folder, 'log')
 	// A socket file with a short name: the system allows about a hundred characters. It is in the data folder.
 	const own = [`--datadir=${dataFolder}`, `--port=${port}`, '--bind-address=127.0.0.1', '--socket=socket', `--pid-file=${folder}/own.pid`]
-	const log = 'log_bin' in settings || 'log-bin' in settings ? [] : ['--skip-log-bin']
-	const chosen = { ...thriftyBy[flavour], ...withUnderscores(settings) }
-	const args = ['--no-defaults', ...program.places, ...own, ...asWhom(), ...log, ...asFlags(chosen)]
+	const args = ['--no-defaults', ...program.places, ...own, ...asWhom(), ...serverFlags(flavour, settings)]
 	let child: ChildProcess | undefined
 	let frozen: number[] = []
 
@@ -139,7 +127,3 @@ export async function localMysql(program: ServerProgram, settings: Readonly<Reco
 		},
 	}
 }
-
-/** One spelling, so that a setting given overrides ours. */
-const withUnderscores = (settings: Readonly<Record<string, string>>) =>
-	Object.fromEntries(Object.entries(settings).map(([name, value]) => [name.replaceAll('-', '_'), value]))

@@ -1,6 +1,8 @@
 /** Where does a MySQL or MariaDB for tests, demo and benches come from, and how is it started, hurt and removed? */
 import mysql, { type ConnectionOptions } from 'mysql2/promise'
+import { dockerAnswers } from './docker-container.ts'
 import type { Flavour, MysqlBackend, MysqlConfig } from './mysql-backend.ts'
+import { dockerMysql } from './mysql-docker.ts'
 import { givenBy, givenMysql } from './mysql-given.ts'
 import { localMysql } from './mysql-local.ts'
 import { debianProgram, installedProgram } from './mysql-programs.ts'
@@ -119,6 +121,7 @@ async function givenServer(flavour: Flavour, url: string): Promise<MysqlServer> 
 
 async function findBackend(flavour: Flavour, settings: Readonly<Record<string, string>>): Promise<MysqlBackend> {
 	const ways: [source: string, find: () => Promise<MysqlBackend | string>][] = [
+		['docker', async () => ((await dockerAnswers()) ? dockerMysql(flavour, settings) : 'no engine answers, or HOLDFAST_NO_DOCKER is set')],
 		[
 			'installed',
 			async () => {

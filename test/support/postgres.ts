@@ -1,8 +1,9 @@
 /** Where does a PostgreSQL for tests, demo and benches come from, and how is it started, hurt and removed? */
 import pg from 'pg'
+import { dockerAnswers } from './docker-container.ts'
 import type { ConnectionConfig, PostgresBackend, StopMode } from './postgres-backend.ts'
 import { embeddedBinaries, installedBinaries } from './postgres-binaries.ts'
-import { dockerAnswers, dockerPostgres } from './postgres-docker.ts'
+import { dockerPostgres } from './postgres-docker.ts'
 import { givenPostgres } from './postgres-given.ts'
 import { localPostgres } from './postgres-local.ts'
 import { runAs } from './run-as.ts'
