@@ -46,7 +46,7 @@ export async function waitFor(options: WaitOptions, terminal: Terminal, secrets:
 		display.stop()
 		interrupted.signal.throwIfAborted()
 		if (limit.signal.aborted) {
-			terminal.tell(`${address} ${describe(pool.holdfast.stats())}; gave up after ${elapsed()}`)
+			terminal.tell(`${address} ${describe(pool.holdfast.stats(), states.silent.words)}; gave up after ${elapsed()}`)
 			return endings.timeout.code
 		}
 		const { state, message } = diagnose(error)
@@ -104,7 +104,7 @@ function show(pool: WaitingPool, address: string, terminal: Terminal | undefined
 		const { endpoint } = pool.holdfast.stats()
 		const now = `${address} ${describe(pool.holdfast.stats())}`
 		if (terminal.isLive) terminal.update(`holdfast: ${now} (${elapsed()})`)
-		else if (now !== last && endpoint.lastFault !== undefined) terminal.tell(`${now}; waiting`)
+		else if (now !== last && endpoint.state === 'down') terminal.tell(`${now}; waiting`)
 		last = now
 		timer = systemClock.setTimer(look, lookEveryMs)
 	}
@@ -112,9 +112,10 @@ function show(pool: WaitingPool, address: string, terminal: Terminal | undefined
 	return { stop: () => systemClock.clearTimer(timer) }
 }
 
-/** The endpoint in the words of `states`. */
-function describe({ endpoint }: Stats): string {
-	const state = endpoint.lastFault && stateOfKind[endpoint.lastFault.kind]
-	if (endpoint.state === 'up') return 'lets us in, and has not answered a query yet'
-	return state === undefined ? 'has not answered yet' : states[state].words
+/** The endpoint in the words of `states`, or these where it has not said or refused anything yet. */
+function describe({ endpoint }: Stats, otherwise = 'has not answered yet'): string {
+	// It let us in: what it said before is over.
+	const fault = endpoint.state === 'up' || endpoint.state === 'recovering' ? undefined : endpoint.lastFault
+	const state = fault && stateOfKind[fault.kind]
+	return state === undefined ? otherwise : states[state].words
 }
