@@ -55,7 +55,7 @@ export class CommitLedger {
 		return `CREATE TABLE IF NOT EXISTS ${this.name(dialect)} (
 	slot varchar(64) PRIMARY KEY,
 	token varchar(64) NOT NULL,
-	used_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+	used_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)
 ) ENGINE = InnoDB`
 	}
 }

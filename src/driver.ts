@@ -9,6 +9,7 @@ export { abortSignal, bool, checkOptions, type OptionRules, positiveMsOrInfinity
 export { checkPoolOptions, PoolCore, type PoolOptions } from './pool.ts'
 export { mayCommitPartly } from './sql/commits.ts'
 export { controlStatements, mayControlTransaction } from './sql/control.ts'
+export { implicitCommit, takesOverTransaction } from './sql/implicit-commit.ts'
 export { isPlainRead } from './sql/read.ts'
 export type { Stats } from './stats.ts'
 export { resolveCommit } from './transaction/resolve.ts'

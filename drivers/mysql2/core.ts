@@ -87,7 +87,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	takeBack(connection: Mysql2Connection): void {
 		const wasLent = this.#lent.delete(connection)
 		if (connection._pool === null) {
-			// Nobody waits in the pool's own queue but those who did before it was wrapped.
+			// Whoever waits in the pool's own queue is told that there is room.
 			this.#bare.releaseConnection.call(this.#pool, connection)
 			return this.returned()
 		}

@@ -15,7 +15,7 @@ import {
 import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { lend } from './lend.ts'
-import { type QueryOptions, Statement } from './query.ts'
+import { isOnce, type QueryOptions, Statement } from './query.ts'
 import {
 	type ConnectionCallback,
 	isMysql2Pool,
@@ -26,6 +26,7 @@ import {
 	type QueryCallback,
 } from './shape.ts'
 import { Mysql2Source } from './source.ts'
+import { type Transactions, tellOnce, transactionsOf } from './transact.ts'
 
 export type { PoolOptions as HoldfastOptions, QueryOptions, Stats, TransactionOptions }
 
@@ -125,20 +126,19 @@ function install(pool: Mysql2Pool, options: PoolOptions): Added {
 	pool.on('release', () => {
 		if (core.waiting > 0) process.nextTick(() => core.returned())
 	})
-	const methods = addedMethods(core)
+	const transactions = transactionsOf(core, options)
+	const methods = addedMethods(core, transactions)
 	if (!disabled) {
-		for (const [name, value] of Object.entries(replacedMethods(pool, core, bare, methods)))
+		for (const [name, value] of Object.entries(replacedMethods(pool, core, bare, methods, transactions)))
 			Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 	}
 	return methods
 }
 
 /** What a wrapped pool has beside the methods of mysql2. */
-function addedMethods(core: Mysql2Core): Added {
+function addedMethods(core: Mysql2Core, { transaction }: Transactions): Added {
 	return {
-		transaction: async () => {
-			throw new Error('not yet')
-		},
+		transaction: transaction as Added['transaction'],
 		holdfast: {
 			stats: () => core.stats(),
 			ready: async (options: object = {}) => {
@@ -154,9 +154,16 @@ function addedMethods(core: Mysql2Core): Added {
 }
 
 /** The methods of mysql2 that a wrapped pool answers itself. */
-function replacedMethods(pool: Mysql2Pool, core: Mysql2Core, bare: Mysql2Pool, methods: Added): Partial<Mysql2Pool> {
+function replacedMethods(
+	pool: Mysql2Pool,
+	core: Mysql2Core,
+	bare: Mysql2Pool,
+	methods: Added,
+	{ once }: Transactions,
+): Partial<Mysql2Pool> {
 	return {
 		getConnection(callback: ConnectionCallback) {
+			if (source.isOrder(callback)) return callback(null)
 			if (pool._closed || typeof callback !== 'function') return bare.getConnection.call(pool, callback)
 			lend(core, callback)
 		},
@@ -169,13 +176,17 @@ function replacedMethods(pool: Mysql2Pool, core: Mysql2Core, bare: Mysql2Pool, m
 			const given = typeof values === 'function' ? undefined : values
 			const command = commandFor(pool, bare, sql, given, done)
 			const said = snapshot(sql)
+			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
 			new Statement(core, done === undefined ? rowsWork(command, said, given) : queryWork(command, said, given, done)).run()
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (pool._closed) return bare.execute.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
-			new Statement(core, executeWork(snapshot(sql), typeof values === 'function' ? [] : values, done as QueryCallback)).run()
+			const given = typeof values === 'function' ? [] : values
+			const said = snapshot(sql)
+			if (isOnce(said)) return tellOnce(once('execute', said, given), undefined, done)
+			new Statement(core, executeWork(said, given, done as QueryCallback)).run()
 			return undefined
 		},
 		promise(Kind?: PromiseConstructor): Mysql2PromisePool {

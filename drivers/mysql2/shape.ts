@@ -32,7 +32,7 @@ export interface Packet {
 export interface Queue<T> {
 	readonly length: number
 	get(index: number): T | undefined
-	shift(): T | undefined
+	push(item: T): unknown
 }
 
 /** What connections and pools are configured with. */

@@ -1,7 +1,7 @@
 /** How does the core get connections out of a mysql2 pool, and back into it? */
 import type { ConnectionSource } from '../../src/driver.ts'
 import { cut, execute } from './client.ts'
-import type { Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
+import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
 import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
 
 type Taken = (error: unknown, connection: Mysql2Connection | undefined) => void
@@ -12,7 +12,7 @@ export interface SourceEvents {
 	discarded(): void
 }
 
-const noneIdle: Queue<Mysql2Connection> = { length: 0, get: () => undefined, shift: () => undefined }
+const noneIdle: Queue<Mysql2Connection> = { length: 0, get: () => undefined, push: () => {} }
 
 export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
@@ -23,6 +23,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	#taking = 0
 	#writes = false
 	readonly #heard = new WeakSet<Mysql2Connection>()
+	readonly #orders = new WeakSet<ConnectionCallback>()
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, on: SourceEvents) {
 		this.#pool = pool
@@ -58,6 +59,18 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		}
 		if (this.#pool._freeConnections.length === 0) process.nextTick(taken, undefined, undefined)
 		else this.#bare.getConnection.call(this.#pool, taken as Parameters<Mysql2Pool['getConnection']>[0])
+	}
+
+	/** As bare mysql2 serves a caller who waits: without the events of a release and a new loan. */
+	readonly order = (done: (connection: Mysql2Connection | undefined) => void): void => {
+		const ordered: ConnectionCallback = (_error, connection) => done(connection)
+		this.#orders.add(ordered)
+		this.#pool._connectionQueue.push(ordered)
+	}
+
+	/** mysql2 asks anew for whoever stands in its queue when a connection has left the pool. */
+	isOrder(callback: ConnectionCallback): boolean {
+		return this.#orders.has(callback)
 	}
 
 	open(done: Taken): () => void {

@@ -25,6 +25,7 @@ export const ownRows: readonly ClassificationRow[] = [
 		{ kind: 'permanent', scope: 'transaction', outcome: 'rolled_back', commit: 'rolled_back', retryable: false },
 		'the server rolled the transaction back instead of committing it',
 	),
+	row('HOLDFAST_PARTLY_COMMITTED', { ...doubtful, scope: 'transaction' }, 'part of the work is committed'),
 	row(
 		'HOLDFAST_ATTEMPT_TIMEOUT',
 		{ kind: 'attempt_timeout', scope: 'connection', outcome: 'unknown', retryable: true },

@@ -60,6 +60,20 @@ export function endedByHand(classify: Classify): Failure {
 	return { error, fault: { ...classify(error), outcome: 'unknown' }, phase: 'statement' }
 }
 
+/** Part of the work was committed on the way, or may have been: that the rest has no effect does not make the whole repeatable. */
+export function partlyCommitted(failure: Failure, statement: string, idempotent: boolean): Failure {
+	const { error, fault } = failure
+	// A commit in doubt stays one, and a permanent error passes through as it is.
+	if (fault.outcome === 'unknown' || !fault.retryable) return failure
+	if (idempotent) return { ...failure, fault: { ...fault, outcome: 'unknown' } }
+	const told = new HoldfastError(
+		'HOLDFAST_PARTLY_COMMITTED',
+		`${statement} commits implicitly, so what the function did up to it is committed or may be; what came after it was rolled back. The function is not run again: it would do the first part twice. Run such statements outside transactions, or pass idempotent: true if the function may run twice.`,
+		{ cause: error },
+	)
+	return { error: told, fault: { ...permanent(fault), outcome: 'unknown' }, phase: 'statement' }
+}
+
 const permanent = (fault: Fault): Fault => ({ ...fault, kind: 'permanent', retryable: false })
 
 function sqlstate(error: unknown): unknown {

@@ -1,0 +1,68 @@
+/** What do `pool.transaction` and `exactlyOnce` do over mysql2? They join the driver to the core's runner. */
+import { type Call, CommitLedger, type PoolOptions, runTransaction, show, type TransactionOptions } from '../../src/driver.ts'
+import type { Mysql2Core } from './core.ts'
+import { Ledger } from './ledger.ts'
+import { type OnceQuery, ownOptions } from './query.ts'
+import { type Mysql2AttemptState, Mysql2Transaction } from './scope.ts'
+import type { Command, QueryCallback } from './shape.ts'
+import type { Answer, Method } from './statement.ts'
+import { Mysql2TransactionDriver } from './transaction.ts'
+
+/** Transactions of one wrapped pool. */
+export interface Transactions {
+	readonly driver: Mysql2TransactionDriver
+	transaction<R>(fn: (tx: Mysql2Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
+	/** One statement in a transaction of its own. Rejects with a TypeError where there is no ledger. */
+	once(method: Method, sql: OnceQuery, values: unknown): Promise<Answer>
+}
+
+export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Transactions {
+	const { scheduler } = core.policy
+	const ledger = commit instanceof CommitLedger ? new Ledger(commit, () => scheduler.clock.now()) : undefined
+	const driver = new Mysql2TransactionDriver(core, ledger)
+	const host = {
+		policy: core.policy,
+		driver,
+		attemptTimeoutMs: core.attemptTimeoutMs,
+		acquire: (call: Call) => core.acquire(call),
+		scope: (state: Mysql2AttemptState) => new Mysql2Transaction(state),
+	}
+	const transaction = async <R>(fn: (tx: Mysql2Transaction) => Promise<R>, options?: TransactionOptions): Promise<R> => {
+		const { deferrable } = options ?? {}
+		if (deferrable !== undefined)
+			throw new TypeError(`deferrable is for PostgreSQL: MySQL and MariaDB have no such transactions, got ${show(deferrable)}`)
+		return runTransaction(host, fn, options)
+	}
+	return {
+		driver,
+		transaction,
+		async once(method, sql, values) {
+			if (ledger === undefined)
+				throw new TypeError('exactlyOnce needs commit: commitLedger(…): MySQL and MariaDB keep no record to verify a commit by')
+			const { deadlineMs, signal, label } = ownOptions(sql)
+			return transaction(async (tx) => (await tx[method](sql, values)) as Answer, { deadlineMs, signal, label })
+		},
+	}
+}
+
+/** Hands the answer to the callback, or to the listeners of the command that the caller holds. */
+export function tellOnce<C extends Command | undefined>(answer: Promise<Answer>, command: C, done: QueryCallback | undefined): C {
+	const tell: QueryCallback = (error, rows, fields) => {
+		if (done !== undefined) return done(error, rows, fields)
+		if (error !== null && error !== undefined) return command?.emit('error', error)
+		command?.emit('fields', fields)
+		command?.emit('result', rows)
+		return undefined
+	}
+	const settle = (...told: Parameters<QueryCallback>) =>
+		// Out of the promise: what the caller's callback throws is an uncaught exception, as it is with the bare pool.
+		process.nextTick(() => {
+			tell(...told)
+			command?.emit('end')
+		})
+	answer.then(
+		([rows, fields]) => settle(null, rows, fields),
+		(error: unknown) => settle(error),
+	)
+	return command
+}
