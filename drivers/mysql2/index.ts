@@ -129,7 +129,7 @@ function install(pool: Mysql2Pool, options: PoolOptions): Added {
 	const transactions = transactionsOf(core, options)
 	const methods = addedMethods(core, transactions)
 	if (!disabled) {
-		for (const [name, value] of Object.entries(replacedMethods(pool, core, bare, methods, transactions)))
+		for (const [name, value] of Object.entries(replacedMethods(pool, core, source, bare, methods, transactions)))
 			Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 	}
 	return methods
@@ -157,6 +157,7 @@ function addedMethods(core: Mysql2Core, { transaction }: Transactions): Added {
 function replacedMethods(
 	pool: Mysql2Pool,
 	core: Mysql2Core,
+	source: Mysql2Source,
 	bare: Mysql2Pool,
 	methods: Added,
 	{ once }: Transactions,

@@ -28,18 +28,19 @@ export interface Ground {
 	both<T>(steps: (pool: Pool, kind: Kind) => Promise<T>, options?: PoolOptions): Promise<Record<Kind, T>>
 	/** The same with the promise pools. */
 	promised<T>(steps: (pool: PromisePool, kind: Kind) => Promise<T>, options?: PoolOptions): Promise<Record<Kind, T>>
-	/** Resolves when the server lists no connection of the file any more. */
-	noneLeft(): Promise<void>
 }
 
 /** Registers the hooks that give a test file its server. */
 export function ground(flavour: Flavour, start: (flavour: Flavour) => Promise<MysqlServer> = sharedMysql): Ground {
 	let server: MysqlServer | undefined
 	let database = ''
+	// Pools that are left open must not be counted where pairs of pools are compared.
+	let paired = ''
 	const pools: Pool[] = []
 	beforeAll(async () => {
 		server = await start(flavour)
 		database = await server.createDatabase('drop_in')
+		paired = await server.createDatabase('drop_in_pair')
 	})
 	afterAll(async () => {
 		for (const pool of pools) pool.end(() => {})
@@ -51,12 +52,12 @@ export function ground(flavour: Flavour, start: (flavour: Flavour) => Promise<My
 	}
 	const config = (options: PoolOptions = {}) => ({ ...there().config(database), ...options }) as PoolOptions
 	const noneLeft = async () => {
-		const left = async () => (await there().connections()).filter(({ db }) => db === database)
+		const left = async () => (await there().connections()).filter(({ db }) => db === paired)
 		await until(async () => (await left()).length === 0, { what: 'every connection to be closed' })
 	}
 	const both: Ground['both'] = async (steps, options) => {
 		const run = async (kind: Kind) => {
-			const pool = mysql.createPool(config(options))
+			const pool = mysql.createPool({ ...config(options), database: paired })
 			if (kind === 'wrapped') holdfast(pool)
 			try {
 				return await steps(pool, kind)
@@ -79,7 +80,6 @@ export function ground(flavour: Flavour, start: (flavour: Flavour) => Promise<My
 		},
 		both,
 		promised: (steps, options) => both((pool, kind) => steps(pool.promise(), kind), options),
-		noneLeft,
 	}
 }
 
