@@ -16,6 +16,11 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	// Callers that have asked and not been served, and connections that have not come back: bare mysql2 counts both against its limit.
 	#asking = 0
 	readonly #lent = new Set<Mysql2Connection>()
+	// Connections of transactions that are under way: mysql2 itself would close them in the middle.
+	readonly #held = new Set<Mysql2Connection>()
+	#afterTransactions: Array<() => void> = []
+	/** The pool was ended; what was begun may still be at work. */
+	ending = false
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
 		super(facts, options)
@@ -46,10 +51,24 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 			call.waiting()
 			this.ask(call, (error, connection) => {
 				call.served()
-				if (connection === undefined) reject(call.waitFailed(error))
-				else resolve(connection)
+				if (connection === undefined) return reject(call.waitFailed(error))
+				this.#held.add(connection)
+				resolve(connection)
 			})
 		})
+	}
+
+	/** Ends every wait, and calls `then` once no transaction is under way any more. */
+	endThen(then: () => void): void {
+		this.ending = true
+		this.end()
+		this.#afterTransactions.push(then)
+		this.#letGo(undefined)
+	}
+
+	#letGo(connection: Mysql2Connection | undefined): void {
+		if (connection !== undefined) this.#held.delete(connection)
+		if (this.#held.size === 0) for (const then of this.#afterTransactions.splice(0)) then()
 	}
 
 	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
@@ -111,9 +130,11 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	/** Ends a connection's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
 	settle(connection: Mysql2Connection, broken: boolean): void {
-		if (!broken) return connection.release()
-		this.lost(connection)
-		connection.destroy()
-		cut(connection)
+		if (broken) {
+			this.lost(connection)
+			connection.destroy()
+			cut(connection)
+		} else connection.release()
+		this.#letGo(connection)
 	}
 }

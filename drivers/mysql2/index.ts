@@ -166,13 +166,15 @@ function replacedMethods(
 		getConnection(callback: ConnectionCallback) {
 			if (source.isOrder(callback)) return callback(null)
 			if (pool._closed || typeof callback !== 'function') return bare.getConnection.call(pool, callback)
+			// The text of mysql2.
+			if (core.ending) return process.nextTick(callback, new Error('Pool is closed.'))
 			lend(core, callback)
 		},
 		releaseConnection(connection: Mysql2Connection) {
 			core.takeBack(connection)
 		},
 		query(sql: unknown, values?: unknown, callback?: QueryCallback) {
-			if (pool._closed) return bare.query.call(pool, sql, values, callback)
+			if (core.ending) return bare.query.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
 			const given = typeof values === 'function' ? undefined : values
 			const command = commandFor(pool, bare, sql, given, done)
@@ -182,7 +184,7 @@ function replacedMethods(
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
-			if (pool._closed) return bare.execute.call(pool, sql, values, callback)
+			if (core.ending) return bare.execute.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
 			const given = typeof values === 'function' ? [] : values
 			const said = snapshot(sql)
@@ -196,8 +198,7 @@ function replacedMethods(
 			return promisePool
 		},
 		end(callback?: (error?: unknown) => void) {
-			core.end()
-			return bare.end.call(pool, callback)
+			core.endThen(() => bare.end.call(pool, callback))
 		},
 	}
 }
