@@ -31,6 +31,9 @@ const packages: Readonly<Record<Flavour, DebianPackage>> = {
 /** The oldest versions that are tested. What is installed and older is passed over. */
 const oldest: Readonly<Record<Flavour, number>> = { mysql: 8, mariadb: 10.06 }
 
+/** The folder for LOAD DATA that a server was built with need not exist here. */
+const anyFile = '--secure-file-priv='
+
 const programNames: Readonly<Record<Flavour, readonly string[]>> = { mysql: ['mysqld'], mariadb: ['mariadbd', 'mysqld'] }
 
 /** The server out of Debian's packages, unpacked when needed. Throws where that is impossible. */
@@ -44,8 +47,7 @@ export async function debianProgram(flavour: Flavour): Promise<ServerProgram> {
 		`--lc-messages-dir=${share}`,
 		`--character-sets-dir=${join(share, 'charsets')}`,
 		`--plugin-dir=${join(root, 'usr/lib/mysql/plugin')}`,
-		// The folder it was built with need not exist.
-		'--secure-file-priv=',
+		anyFile,
 	]
 	return { source: 'debian', flavour, version: (await inspect(command)).version, command, places, share }
 }
@@ -61,7 +63,7 @@ export async function installedProgram(flavour: Flavour): Promise<ServerProgram 
 			if (found?.flavour !== flavour || found.number < oldest[flavour]) continue
 			const shares = [join(folder, '../share/mysql'), join(folder, '../share/mariadb'), '/usr/share/mysql', '/usr/share/mariadb']
 			const share = (await firstWith(shares, 'english/errmsg.sys')) ?? '/usr/share/mysql'
-			return { source: 'installed', flavour, version: found.version, command: [path], places: [], share }
+			return { source: 'installed', flavour, version: found.version, command: [path], places: [anyFile], share }
 		}
 	}
 	return undefined
