@@ -1,11 +1,12 @@
 /** What stands behind knex's pool on PostgreSQL? A pool of `pg`, wrapped by the driver for pg. */
-import { type AttemptState, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
+import { type AttemptState, type Call, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
 import { cut } from '../pg/client.ts'
 import { type HoldfastPool, holdfast } from '../pg/index.ts'
 import { type Inside, insideOf } from '../pg/inside.ts'
 import type { PgClient, PgPool } from '../pg/shape.ts'
 import { PgTransaction } from '../pg/transaction.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
+import { acquireError } from './faults.ts'
 import type { QueryOptions } from './options.ts'
 import { makePgPool, nextUid } from './pg-pool.ts'
 import { PgStatementConnection } from './pg-statement.ts'
@@ -56,7 +57,8 @@ export class PgBackend implements Backend {
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
 		const { core, host } = this.#inside
 		const scope = (state: AttemptState<PgClient>): PgTransaction => new LinkedTransaction(state, core)
-		await runTransaction({ ...host, nests: true, scope }, (tx) => work(tx as LinkedTransaction), options)
+		const acquire = (call: Call) => host.acquire(call).catch((error) => Promise.reject(acquireError(error)))
+		await runTransaction({ ...host, nests: true, acquire, scope }, (tx) => work(tx as LinkedTransaction), options)
 	}
 
 	/** A pool that was given as `connectionPool` has prepared its connections without knex. */

@@ -17,6 +17,7 @@ export class KnexPool {
 	readonly #former: FormerPool | undefined
 	#backend: Backend | undefined
 	#acquires = 0
+	#destroyed = false
 
 	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions, make: MakeBackend, former?: FormerPool) {
 		this.#client = client
@@ -40,11 +41,7 @@ export class KnexPool {
 
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
 		const backend = await this.#ready()
-		try {
-			await backend.transact(work, options)
-		} catch (error) {
-			throw acquireError(error)
-		}
+		await backend.transact(work, options)
 	}
 
 	/** True if the connection was one of this pool's and had not been given back. */
@@ -55,10 +52,15 @@ export class KnexPool {
 
 	/** Resolves when all connections are closed, those that are lent once they have come back. */
 	async destroy(): Promise<void> {
+		this.#destroyed = true
 		this.#events.emit('poolDestroyRequest', this.#acquires)
 		await Promise.all([this.#backend?.end(), this.#former?.destroy()])
 		this.#events.emit('poolDestroySuccess', this.#acquires)
 		this.#events.removeAllListeners()
+	}
+
+	get destroyed(): boolean {
+		return this.#destroyed
 	}
 
 	get min(): number {
