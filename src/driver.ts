@@ -5,7 +5,18 @@ export type { CommitMark, CommitVerdict, ConnectionSource, TransactionDriver, Tr
 export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
 export type { Fault } from './fault.ts'
-export { abortSignal, bool, checkOptions, type OptionRules, positiveMsOrInfinity, show, text } from './options.ts'
+export {
+	abortSignal,
+	bool,
+	checkOptions,
+	fn,
+	type OptionRules,
+	oneOf,
+	positiveMs,
+	positiveMsOrInfinity,
+	show,
+	text,
+} from './options.ts'
 export { checkPoolOptions, PoolCore, type PoolOptions } from './pool.ts'
 export { mayCommitPartly } from './sql/commits.ts'
 export { controlStatements, mayControlTransaction } from './sql/control.ts'

@@ -7,6 +7,17 @@ import type { OwnTransactionOptions, QueryOptions } from './options.ts'
 import { PgBackend } from './pg-backend.ts'
 import { isKnex, type KnexInstance } from './shape.ts'
 
+export {
+	type Blocker,
+	type Direction,
+	MigrationBlockedError,
+	MigrationInDoubtError,
+	MigrationsLockedError,
+} from './migrate/errors.ts'
+export type { MigrateEvent } from './migrate/events.ts'
+export { migrate } from './migrate/migrate.ts'
+export type { MigrateOptions } from './migrate/options.ts'
+export type { BatchResult, ListResult } from './migrate/run.ts'
 export type { PoolOptions as HoldfastOptions, QueryOptions, Stats }
 
 /** What the function of `knex.transaction` gets beside what knex gives it. */

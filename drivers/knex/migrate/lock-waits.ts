@@ -1,0 +1,146 @@
+/** How does a migration come to its locks without holding up everybody else? Short tries, and pauses until those in its way have gone. */
+import type { PoolCore } from '../../../src/driver.ts'
+import type { Connections } from './connections.ts'
+import { type Blocker, type Direction, MigrationBlockedError } from './errors.ts'
+import { lockStep, lockTries } from './lock-retries.ts'
+import type { Settings } from './options.ts'
+import type { Server } from './server.ts'
+import type { Connection } from './shape.ts'
+
+// Who is in our way can be seen only while we wait: first after a third of the time, and once more, for the answer may come late.
+const lookAfter = [0.25, 0.6]
+const firstLookMs = 2
+// While those in our way are known, looking whether they have gone costs nobody anything; trying does.
+const shortestLookMs = 40
+const longestLookMs = 250
+
+/** A second session that looks at locks while the first one waits. It is opened once, and done without where it cannot be had. */
+export class Lookout {
+	readonly #connections: Connections
+	readonly #server: () => Server
+	#session: Promise<Connection | undefined> | undefined
+	#busy = false
+
+	constructor(connections: Connections, server: () => Server) {
+		this.#connections = connections
+		this.#server = server
+	}
+
+	/** Opens the session ahead of need. */
+	prepare(): void {
+		this.#session ??= this.#connections.session().catch(() => undefined)
+	}
+
+	async blockersOf(waiting: Connection): Promise<readonly Blocker[]> {
+		// The server answers late where it is busy; questions must not pile up.
+		if (this.#busy) return []
+		this.#busy = true
+		try {
+			return await this.#asked((session) => this.#server().blockersOf(session, waiting), [])
+		} finally {
+			this.#busy = false
+		}
+	}
+
+	remaining(blockers: readonly Blocker[]): Promise<readonly Blocker[]> {
+		return this.#asked((session) => this.#server().remaining(session, blockers), [])
+	}
+
+	async #asked<T>(question: (session: Connection) => Promise<T>, unknown: T): Promise<T> {
+		this.prepare()
+		const session = await this.#session
+		if (session === undefined) return unknown
+		try {
+			return await question(session)
+		} catch {
+			// A lost session, or a role that may not look. The run goes on by the schedule alone.
+			if (!this.#connections.isAlive(session)) this.close()
+			return unknown
+		}
+	}
+
+	close(): void {
+		this.#session?.then((session) => session && this.#connections.close(session))
+		this.#session = undefined
+	}
+}
+
+/** The tries of one migration for its locks. */
+export class LockWaits {
+	readonly #name: string
+	readonly #direction: Direction
+	readonly #settings: Settings
+	readonly #core: PoolCore<Connection>
+	readonly #lookout: Lookout
+	#failed = 0
+	#unlimited = false
+	#blockers: readonly Blocker[] = []
+
+	constructor(name: string, direction: Direction, settings: Settings, core: PoolCore<Connection>, lookout: Lookout) {
+		this.#name = name
+		this.#direction = direction
+		this.#settings = settings
+		this.#core = core
+		this.#lookout = lookout
+	}
+
+	/** How long a statement of the next try may wait for a lock; 0 for any length. */
+	get lockTimeoutMs(): number {
+		return this.#unlimited ? 0 : lockStep(this.#failed + 1, this.#settings.lockTimeoutMs).lockTimeoutMs
+	}
+
+	/** For what cannot be tried step by step. */
+	get longestTimeoutMs(): number {
+		return this.#unlimited ? 0 : this.#settings.lockTimeoutMs
+	}
+
+	/** A statement goes out that may wait for a lock. Returns what is to be called when it was answered. */
+	watch(connection: Connection): () => void {
+		const { wakeUps, clock } = this.#core.policy.scheduler
+		const limitMs = this.lockTimeoutMs || this.#settings.lockTimeoutMs
+		let answered = false
+		const looks = lookAfter.map((part) =>
+			wakeUps.at(clock.now() + Math.max(firstLookMs, limitMs * part), () => {
+				this.#lookout.blockersOf(connection).then((blockers) => {
+					if (blockers.length > 0 && !answered) this.#blockers = blockers
+				})
+			}),
+		)
+		return () => {
+			answered = true
+			for (const look of looks) wakeUps.cancel(look)
+		}
+	}
+
+	/** A try has failed for a lock, and nothing of it is left. Returns when the next may begin. @throws MigrationBlockedError when there is none. */
+	async failed(error: unknown): Promise<void> {
+		this.#failed += 1
+		const { attempts = lockTries, blocked, tell } = this.#settings
+		if (this.#failed >= attempts) {
+			if (blocked === 'fail') throw new MigrationBlockedError(this.#name, this.#direction, this.#failed, this.#blockers, error)
+			this.#unlimited = true
+			return
+		}
+		tell({ type: 'blocked', name: this.#name, tryNumber: this.#failed, blockers: this.#blockers })
+		await this.#pause(lockStep(this.#failed, this.#settings.lockTimeoutMs).pauseMs)
+	}
+
+	/** Waits the pause out; where we know whom we wait for, only until they have gone. */
+	async #pause(pauseMs: number): Promise<void> {
+		const { scheduler, ending } = this.#core.policy
+		const signals = this.#settings.signal === undefined ? [] : [this.#settings.signal]
+		const endsAtMs = scheduler.clock.now() + pauseMs
+		let lookMs = shortestLookMs
+		const knew = this.#blockers.length > 0
+		for (;;) {
+			const leftMs = endsAtMs - scheduler.clock.now()
+			if (leftMs <= 0) return
+			await scheduler.wait(knew ? Math.min(lookMs, leftMs) : leftMs, signals, ending)
+			if (!knew) return
+			const remaining = await this.#lookout.remaining(this.#blockers)
+			if (remaining.length === 0) return
+			this.#blockers = remaining
+			lookMs = Math.min(lookMs * 1.5, longestLookMs)
+		}
+	}
+}

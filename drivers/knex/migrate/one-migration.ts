@@ -1,0 +1,226 @@
+/** How is one migration run exactly once? Tried again while nothing of it is in force, looked up when its end is unknown, never guessed. */
+import type { Knex } from 'knex'
+import { HoldfastError } from '../../../src/driver.ts'
+import type { Fault, Phase } from '../../../src/index.ts'
+import { markOf } from './books.ts'
+import type { Connections } from './connections.ts'
+import { type Direction, MigrationInDoubtError } from './errors.ts'
+import { LockWaits, type Lookout } from './lock-waits.ts'
+import type { Settings } from './options.ts'
+import type { Server } from './server.ts'
+import type { Session, Sessions } from './session.ts'
+import type { MigrationContent, MigratorConfig } from './shape.ts'
+import { type Statements, Watch } from './statements.ts'
+
+/** What all migrations of a run share. */
+export interface Crew {
+	readonly settings: Settings
+	readonly config: MigratorConfig
+	readonly connections: Connections
+	readonly server: Server
+	readonly sessions: Sessions
+	readonly statements: Statements
+	readonly lookout: Lookout
+}
+
+/** One migration, and its place in the run. */
+export interface Job {
+	readonly name: string
+	readonly migration: unknown
+	readonly content: MigrationContent
+	readonly direction: Direction
+	readonly batch: number
+	readonly number: number
+	readonly total: number
+}
+
+/** How a try ended that did not succeed. */
+interface Failure {
+	readonly error: unknown
+	readonly fault: Fault
+	/** `recording`: all statements of the migration itself were confirmed. */
+	readonly phase: Phase | 'recording'
+	readonly watch: Watch
+}
+
+type Ending = 'done' | 'done before' | Failure
+
+const defaultTries = 10
+const firstPauseMs = 25
+const longestPauseMs = 2_000
+
+/** Runs the migration and records it. Resolves once both are certain. Rejects with the migration's own error, or says what is in doubt. */
+export async function runMigration(crew: Crew, job: Job): Promise<void> {
+	const { settings, sessions } = crew
+	const { name, number, total, direction } = job
+	const { clock } = crew.connections.core.policy.scheduler
+	const startedAtMs = clock.now()
+	const waits = new LockWaits(name, direction, settings, crew.connections.core, crew.lookout)
+	const inTransaction = job.content.config?.transaction ?? !crew.config.disableTransactions
+	let failure: Failure | undefined
+	let faults = 0
+	for (let tryNumber = 1; ; tryNumber++) {
+		settings.signal?.throwIfAborted()
+		settings.tell({ type: 'running', name, number, total, tryNumber })
+		const isInDoubt = failure?.phase === 'commit' && failure.fault.outcome === 'unknown'
+		const ending = inTransaction ? await tryInside(crew, job, waits) : await tryOutside(crew, job, waits)
+		if (isInDoubt) settings.tell({ type: 'resolved', name, applied: ending === 'done before' })
+		if (ending === 'done' || ending === 'done before') break
+		// It was not applied after all, and its error is one that would come again.
+		if (isInDoubt && failure !== undefined && !failure.fault.retryable) throw failure.error
+		failure = ending
+		sessions.dropIfLost()
+		const next = await whatNext(crew, job, failure, inTransaction)
+		if (next === 'record') {
+			await recordAlone(crew, job)
+			break
+		}
+		if (next === 'look') continue
+		if (failure.fault.kind === 'lock_timeout') {
+			await waits.failed(failure.error)
+			continue
+		}
+		faults += 1
+		if (faults >= (settings.attempts ?? defaultTries)) throw failure.error
+		const bound = Math.min(firstPauseMs * 2 ** faults, longestPauseMs)
+		const waitMs = clock.random() * bound
+		settings.tell({ type: 'retry', name, tryNumber, fault: failure.fault, waitMs })
+		await sessions.pause(waitMs)
+	}
+	settings.tell({ type: 'done', name, number, total, elapsedMs: clock.now() - startedAtMs })
+}
+
+/** `again`: nothing of it is in force. `look`: COMMIT got no answer. `record`: all of it is in force but the record. Else throws. */
+async function whatNext(crew: Crew, job: Job, failure: Failure, inTransaction: boolean): Promise<'again' | 'look' | 'record'> {
+	const { fault, phase, watch } = failure
+	if (inTransaction && (crew.server.rollsBackDdl || watch.applied.length === 0)) {
+		if (phase === 'commit' && fault.outcome === 'unknown') return 'look'
+		if (crew.server.rollsBackDdl || watch.undone) {
+			if (fault.retryable) return 'again'
+			throw await failed(crew, job, failure)
+		}
+	}
+	if (phase === 'recording' || phase === 'commit') {
+		// On MySQL the record comes last, and what was sent after the last DDL has gone with it.
+		if (await isRecorded(crew, job)) return 'look'
+		if (fault.retryable && watch.unanswered === undefined && watch.unfinished === 0) return 'record'
+		throw await inDoubt(crew, job, 'its last statements were rolled back with the record of it, after others had come into force', failure)
+	}
+	if (watch.undone && fault.retryable) return 'again'
+	if (watch.undone) throw await failed(crew, job, failure)
+	if (watch.unanswered !== undefined) throw await inDoubt(crew, job, 'the connection was lost while one of its statements ran', failure)
+	throw await failed(crew, job, failure)
+}
+
+async function isRecorded(crew: Crew, { name, direction }: Job): Promise<boolean> {
+	return crew.sessions.steadily(async ({ books }) => (await books.has(name)) === (direction === 'up'))
+}
+
+/** In one transaction with its record, on the session that holds the lock. */
+async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending> {
+	const { name, migration, content, direction, batch } = job
+	const { config, server, statements } = crew
+	const session = await crew.sessions.current()
+	const { connection, books } = session
+	const watch = new Watch(server, waits, connection, () => books.begin(markOf(name, direction)))
+	let phase: Failure['phase'] = 'statement'
+	// knex rejects with the error of its ROLLBACK when the connection dies; what the migration met comes first.
+	let first: { readonly error: unknown } | undefined
+	const work = async (trx: Knex.Transaction): Promise<Ending> => {
+		try {
+			await server.limitLocks(connection, waits.lockTimeoutMs, true)
+			if (!(await server.holdsLock(connection))) throw lockLost()
+			if ((await books.has(name)) === (direction === 'up')) return 'done before'
+			await config.beforeEach?.(trx, [migration])
+			await content[direction](trx)
+			await config.afterEach?.(trx, [migration])
+			if (trx.isCompleted()) throw endedByItself(name)
+			phase = 'recording'
+			await books.record(name, direction, batch)
+			if (!watch.undone) await books.keep()
+			phase = 'commit'
+			return 'done'
+		} catch (error) {
+			first = { error }
+			throw error
+		}
+	}
+	try {
+		return await statements.during(watch, () => session.work.transaction(work))
+	} catch (thrown) {
+		const error = first === undefined ? thrown : first.error
+		const failed = phase as Failure['phase']
+		return { error, fault: watch.faultOf(error, failed === 'commit' ? 'commit' : 'statement'), phase: failed, watch }
+	}
+}
+
+/** Without a transaction, on connections of a pool as knex would give it; noted in the lock before it begins. */
+async function tryOutside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending> {
+	const { name, migration, content, direction } = job
+	const { config, server, statements, sessions } = crew
+	const before = await sessions.steadily(async ({ books }) => {
+		if ((await books.has(name)) === (direction === 'up')) return 'done before'
+		await books.begin(markOf(name, direction))
+		return undefined
+	})
+	if (before !== undefined) return before
+	const watch = new Watch(server, waits, undefined, async () => {})
+	const knex = crew.connections.pooled
+	try {
+		await statements.during(watch, async () => {
+			await config.beforeEach?.(knex, [migration])
+			await content[direction](knex)
+			await config.afterEach?.(knex, [migration])
+		})
+	} catch (error) {
+		return { error, fault: watch.faultOf(error, 'statement'), phase: 'statement', watch }
+	}
+	await recordAlone(crew, job)
+	return 'done'
+}
+
+/** Records what is in force already. In doubt about its own commit it looks, and writes again. */
+async function recordAlone(crew: Crew, { name, direction, batch }: Job): Promise<void> {
+	await crew.sessions.steadily(async ({ bare, books }: Session) => {
+		await bare.transaction(async () => {
+			if ((await books.has(name)) !== (direction === 'up')) await books.record(name, direction, batch)
+			await books.keep()
+		})
+	})
+}
+
+/** The migration has failed for good: tells what of it stays, and gives back its own error, untouched. */
+async function failed(crew: Crew, { name }: Job, { error, watch }: Failure): Promise<unknown> {
+	crew.settings.tell({ type: 'failed', name, applied: watch.applied })
+	// Nothing of it is in force, so it may simply be run again; else the mark stays, and the next run asks.
+	if (watch.undone) await crew.sessions.steadily(({ books }) => books.keep()).catch(() => {})
+	return error
+}
+
+async function inDoubt(crew: Crew, { name, direction }: Job, why: string, { error, watch }: Failure): Promise<MigrationInDoubtError> {
+	crew.settings.tell({ type: 'failed', name, applied: watch.applied })
+	const invalidIndexes = await crew.sessions.steadily(({ connection }) => crew.server.invalidIndexes(connection)).catch(() => [])
+	return new MigrationInDoubtError({
+		migration: name,
+		direction,
+		why,
+		confirmed: watch.applied,
+		inFlight: watch.unanswered,
+		invalidIndexes,
+		cause: error,
+	})
+}
+
+function lockLost(): HoldfastError {
+	return new HoldfastError(
+		'HOLDFAST_POOLER',
+		'migrate: the session that this transaction runs on does not hold the lock that was taken for the run. Something between here and the database, such as a pooler in transaction mode, hands out other sessions. The migration was not run. Connect to the database itself.',
+	)
+}
+
+function endedByItself(name: string): HoldfastError {
+	return new HoldfastError(
+		'HOLDFAST_TRANSACTION_CONTROL',
+		`Migration ${name} has ended the transaction it was given (commit or rollback), so its record cannot be part of it. What it committed is in force, and it is not recorded. Let it return instead, or give it exports.config = { transaction: false }.`,
+	)
+}
