@@ -2,7 +2,6 @@
 import type { Stats } from '../src/index.ts'
 import type { Report } from './report.ts'
 import type { Target } from './target.ts'
-import { UsageError } from './usage-error.ts'
 
 /** Where it is, in parts that may be shown. */
 export interface Place {
@@ -45,6 +44,5 @@ export interface Product {
 
 /** The product of a target, loaded only now: the other one's driver may not be there. */
 export async function productOf(target: Target): Promise<Product> {
-	if (target.product === 'mysql') throw new UsageError('MySQL and MariaDB are not there yet')
-	return (await import('./postgres/product.ts')).postgres
+	return target.product === 'postgres' ? (await import('./postgres/product.ts')).postgres : (await import('./mysql/product.ts')).mysql
 }
