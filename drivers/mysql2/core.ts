@@ -1,8 +1,9 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
 import { type Call, PoolCore } from '../../src/driver.ts'
 import { cut, whenQuiet } from './client.ts'
+import { endLoan } from './loan.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
-import { isAlive, isBusy, isClean } from './state.ts'
+import { isAlive, isBusy, isClean, isUsable } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
@@ -13,6 +14,8 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
 	readonly #bare: Mysql2Pool
 	readonly #source: Facts['source']
+	/** The bare pool takes back by itself, and keeps its own limits. */
+	readonly #disabled: boolean
 	// Callers that have asked and not been served, and connections that have not come back: bare mysql2 counts both against its limit.
 	#asking = 0
 	readonly #lent = new Set<Mysql2Connection>()
@@ -24,6 +27,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
 		super(facts, options)
+		this.#disabled = options.enabled === false
 		this.#pool = pool
 		this.#bare = bare
 		this.#source = facts.source
@@ -74,11 +78,12 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
 	ask(call: Call, done: Request['done']): void {
 		const { deadlineAtMs, signal, attempts } = call
-		if (attempts === 1) this.borrow({ deadlineAtMs, signal, done })
+		if (attempts === 1 || this.#disabled) this.borrow({ deadlineAtMs, signal, done })
 		else this.#lend({ deadlineAtMs, signal, done })
 	}
 
 	override borrow(request: Request): void {
+		if (this.#disabled) return super.borrow(request)
 		const queued = this.#asking + this.#lent.size - this.#source.capacity
 		if (queued >= 0) {
 			const { waitForConnections, queueLimit } = this.#pool.config
@@ -103,8 +108,9 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	}
 
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
-	takeBack(connection: Mysql2Connection): void {
-		const wasLent = this.#lent.delete(connection)
+	takeBack(connection: Mysql2Connection): unknown {
+		this.#lent.delete(connection)
+		endLoan(connection)
 		if (connection._pool === null) {
 			// Whoever waits in the pool's own queue is told that there is room.
 			this.#bare.releaseConnection.call(this.#pool, connection)
@@ -115,8 +121,10 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		// No limit: what a borrower left running is its own business, and may take its time.
 		this.whenQuiet(connection, undefined, () => {
 			if (connection._pool === null) return
+			// It was out already when the pool was wrapped, and has said nothing since.
+			if (isUsable(connection) && !isClean(connection)) return connection.ping(() => this.takeBack(connection))
 			// A transaction is still open on it, or it is dead: the next borrower must not get it.
-			if (wasLent && !isClean(connection)) return this.discard(connection)
+			if (!isClean(connection)) return this.discard(connection)
 			this.#bare.releaseConnection.call(this.#pool, connection)
 			this.returned()
 		})

@@ -108,7 +108,7 @@ function addMethods(pool: object, methods: Added): void {
 function install(pool: Mysql2Pool, options: PoolOptions): Added {
 	const bare = Object.getPrototypeOf(pool) as Mysql2Pool
 	const disabled = options.enabled === false
-	const source = new Mysql2Source(pool, bare, {
+	const source = new Mysql2Source(pool, bare, disabled, {
 		broken: (connection) => core.lost(connection),
 		returned: () => core.returned(),
 		discarded: () => {
@@ -160,7 +160,7 @@ function replacedMethods(
 	source: Mysql2Source,
 	bare: Mysql2Pool,
 	methods: Added,
-	{ once }: Transactions,
+	{ once, forBorrowers }: Transactions,
 ): Partial<Mysql2Pool> {
 	return {
 		getConnection(callback: ConnectionCallback) {
@@ -168,7 +168,7 @@ function replacedMethods(
 			if (pool._closed || typeof callback !== 'function') return bare.getConnection.call(pool, callback)
 			// The text of mysql2.
 			if (core.ending) return process.nextTick(callback, new Error('Pool is closed.'))
-			lend(core, callback)
+			lend(core, forBorrowers, callback)
 		},
 		releaseConnection(connection: Mysql2Connection) {
 			core.takeBack(connection)

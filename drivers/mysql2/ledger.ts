@@ -73,6 +73,11 @@ export class Ledger {
 		await this.#sweep(connection).catch(() => undefined)
 	}
 
+	/** Whether that was done. */
+	get prepared(): boolean {
+		return this.#checked
+	}
+
 	/** The mark of the connection's next transaction; undefined where there is nothing to write to. */
 	marking(connection: Mysql2Connection): Marking | undefined {
 		if (this.#readOnly.has(connection)) return undefined
@@ -97,7 +102,7 @@ export class Ledger {
 	/** After an error of the marking: true if it is worth another try. Rejects with a clearer error. Outside a transaction only. */
 	async adapt(connection: Mysql2Connection, error: unknown): Promise<boolean> {
 		const errno = errnoOf(error) ?? 0
-		if (readOnly.has(errno)) {
+		if (this.isReadOnly(error)) {
 			this.#readOnly.add(connection)
 			return true
 		}
@@ -106,6 +111,11 @@ export class Ledger {
 			if (errno === 1146 && this.#ledger.create) return this.#createTable(connection)
 		}
 		throw this.explained(error)
+	}
+
+	/** Whether the error says that this transaction cannot write. */
+	isReadOnly(error: unknown): boolean {
+		return readOnly.has(errnoOf(error) ?? 0)
 	}
 
 	/** The error in words, where it is one of the ledger. */
@@ -180,7 +190,7 @@ export class Ledger {
 			return true
 		} catch (error) {
 			const errno = errnoOf(error) ?? 0
-			if (readOnly.has(errno)) {
+			if (this.isReadOnly(error)) {
 				this.#readOnly.add(connection)
 				return true
 			}

@@ -25,7 +25,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	readonly #heard = new WeakSet<Mysql2Connection>()
 	readonly #orders = new WeakSet<ConnectionCallback>()
 
-	constructor(pool: Mysql2Pool, bare: Mysql2Pool, on: SourceEvents) {
+	constructor(pool: Mysql2Pool, bare: Mysql2Pool, disabled: boolean, on: SourceEvents) {
 		this.#pool = pool
 		this.#bare = bare
 		this.#on = on
@@ -35,6 +35,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			},
 			refused: (connection) => on.broken(connection),
 		}
+		if (disabled) return
 		const all = pool._allConnections
 		for (let at = 0; at < all.length; at++) this.#listen(all.get(at), false)
 	}
@@ -55,6 +56,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		this.#taking += 1
 		const taken: Taken = (error, connection) => {
 			this.#taking -= 1
+			this.#listen(connection, false)
 			done(error, connection)
 		}
 		if (this.#pool._freeConnections.length === 0) process.nextTick(taken, undefined, undefined)

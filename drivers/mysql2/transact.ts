@@ -10,7 +10,8 @@ import { Mysql2TransactionDriver } from './transaction.ts'
 
 /** Transactions of one wrapped pool. */
 export interface Transactions {
-	readonly driver: Mysql2TransactionDriver
+	/** Sees to the commits of borrowers; undefined where nobody does. */
+	readonly forBorrowers: Mysql2TransactionDriver | undefined
 	transaction<R>(fn: (tx: Mysql2Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
 	/** One statement in a transaction of its own. Rejects with a TypeError where there is no ledger. */
 	once(method: Method, sql: OnceQuery, values: unknown): Promise<Answer>
@@ -34,7 +35,7 @@ export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Trans
 		return runTransaction(host, fn, options)
 	}
 	return {
-		driver,
+		forBorrowers: commit === 'off' ? undefined : driver,
 		transaction,
 		async once(method, sql, values) {
 			if (ledger === undefined)

@@ -1,0 +1,168 @@
+/** How are the transactions of borrowers and ORMs verified without changing a line? By seeing their COMMIT pass. */
+import {
+	type Call,
+	type CommitMark,
+	controlStatements,
+	type HoldfastError,
+	mayControlTransaction,
+	resolveCommit,
+} from '../../src/driver.ts'
+import { errnoOf } from './begin.ts'
+import { cut, lent, type OwnMethods } from './client.ts'
+import type { Mysql2Core } from './core.ts'
+import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
+import { isAlive, isBusy, sessionOf } from './state.ts'
+import type { Mysql2TransactionDriver } from './transaction.ts'
+
+/** The class of a connection, which makes commands without sending them. */
+interface CommandMaker {
+	createQuery(sql: unknown, values: unknown, callback: QueryCallback | undefined, config: unknown): Command
+}
+
+const loans = new WeakMap<Mysql2Connection, Loan>()
+
+/** The borrower has given the connection back. */
+export function endLoan(connection: Mysql2Connection): void {
+	loans.get(connection)?.end()
+}
+
+/**
+ * A connection while somebody has borrowed it. Its transaction is marked when it is committed, and not when it begins: so it is all the
+ * same whether it was begun by hand, in whatever words, or by a session without autocommit.
+ */
+export class Loan {
+	readonly #core: Mysql2Core
+	readonly #driver: Mysql2TransactionDriver
+	readonly #connection: Mysql2Connection
+	readonly #own: OwnMethods
+	/** Why no transaction can be begun. */
+	readonly #unusable: HoldfastError | undefined
+	/** A BEGIN was refused: what the borrower sent behind it must not be run on its own. */
+	#refusing = false
+
+	constructor(core: Mysql2Core, driver: Mysql2TransactionDriver, connection: Mysql2Connection, unusable: HoldfastError | undefined) {
+		this.#core = core
+		this.#driver = driver
+		this.#connection = connection
+		this.#unusable = unusable
+		this.#own = { query: connection.query, execute: connection.execute }
+		lent.set(connection, this.#own)
+		loans.set(connection, this)
+		for (const method of ['query', 'execute'] as const)
+			connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
+	}
+
+	end(): void {
+		const connection: { query?: unknown; execute?: unknown } = this.#connection
+		delete connection.query
+		delete connection.execute
+		lent.delete(this.#connection)
+		loans.delete(this.#connection)
+	}
+
+	#run(method: keyof OwnMethods, sql: unknown, values: unknown, callback: QueryCallback | undefined): Command {
+		const pass = () => this.#own[method].call(this.#connection, sql, values, callback)
+		const text = typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null | undefined)?.sql
+		const statements = typeof text === 'string' && mayControlTransaction(text) ? controlStatements(text, 'mysql') : []
+		const done = typeof values === 'function' ? (values as QueryCallback) : callback
+		const [first] = statements
+		if (this.#unusable !== undefined) {
+			if (first?.verb === 'begin') this.#refusing = true
+			if (first?.verb === 'rollback') this.#refusing = false
+			if (this.#refusing || first?.verb === 'commit') return this.#refuse(this.#unusable, sql, done)
+		}
+		// A command made by the borrower holds its own callback.
+		if (!statements.some(({ verb }) => verb === 'commit') || typeof (sql as Command).onResult === 'function') return pass()
+		if (statements.length === 1) return this.#commit(sql, done)
+		return this.#own[method].call(this.#connection, sql, typeof values === 'function' ? undefined : values, (error, ...answer) =>
+			this.#committed({ error, answer, mark: undefined, wasOpen: true, neverSent: false }, (...told) => done?.(...told)),
+		)
+	}
+
+	#refuse(error: HoldfastError, sql: unknown, done: QueryCallback | undefined): Command {
+		const command = (this.#connection.constructor as unknown as CommandMaker).createQuery(sql, undefined, done, this.#connection.config)
+		process.nextTick(() => {
+			if (done !== undefined) done(error)
+			else command.emit('error', error)
+			command.emit('end')
+		})
+		return command
+	}
+
+	/** The mark and COMMIT are given to mysql2 together, so that nothing of the borrower comes between them; it sends one after the other. */
+	#commit(sql: unknown, done: QueryCallback | undefined): Command {
+		const connection = this.#connection
+		const { ledger } = this.#driver
+		// Statements that are still on their way may have begun one.
+		const wasOpen = isBusy(connection) || sessionOf(connection).inTransaction !== false
+		const marking = wasOpen ? ledger?.marking(connection) : undefined
+		let mark: CommitMark | undefined = marking?.mark
+		let neverSent = false
+		let command: Command | undefined
+		const tell: QueryCallback = (error, ...answer) => {
+			if (done !== undefined) done(error, ...answer)
+			else if (error !== null && error !== undefined) command?.emit('error', error)
+		}
+		if (marking !== undefined) {
+			this.#own.query.call(connection, { sql: marking.text, rowsAsArray: false }, undefined, (error) => {
+				if (error === null || error === undefined) return
+				// A transaction that cannot write has nothing to prove.
+				if (this.#driver.ledger?.isReadOnly(error)) {
+					mark = undefined
+					return
+				}
+				neverSent = true
+				// mysql2 is at the answer of the mark, and would send the next command, which is the COMMIT.
+				if (errnoOf(error) === undefined || !isAlive(connection) || this.#core.breaks(error)) return
+				;(connection._commands as unknown as Command[]).shift()
+				process.nextTick(() => {
+					tell(ledger?.explained(error))
+					command?.emit('end')
+				})
+			})
+		}
+		command = this.#own.query.call(connection, sql, undefined, (error, ...answer) => {
+			this.#committed({ error, answer, mark, wasOpen, neverSent }, tell)
+		})
+		return command
+	}
+
+	#committed(commit: Committed, tell: QueryCallback): void {
+		const { error, answer, mark, wasOpen, neverSent } = commit
+		if (error === null || error === undefined) {
+			this.#driver.ledger?.confirmed(mark)
+			return tell(null, ...answer)
+		}
+		const call = this.#core.call({})
+		const fault = call.classify(error, 'commit')
+		if (fault.outcome !== 'unknown' || !wasOpen) return tell(error)
+		if (neverSent) return tell(call.notApplied(error, fault))
+		// A time limit of mysql2's own: the server may still be at it.
+		if (isAlive(this.#connection)) cut(this.#connection)
+		const host = { driver: this.#driver, acquire: (given: Call) => this.#core.acquire(given) }
+		resolveCommit(host, mark, call, this.#core.policy.counters).then((resolution) => {
+			if (resolution.state === 'applied') return tell(null, committedHeader())
+			if (resolution.state === 'not applied') return tell(call.notApplied(error, fault))
+			return tell(call.inDoubt(error, 'commit', { token: mark?.token, detail: resolution.why }))
+		})
+	}
+}
+
+/** How a COMMIT was answered. */
+interface Committed {
+	readonly error: unknown
+	readonly answer: readonly [result?: unknown, fields?: unknown]
+	readonly mark: CommitMark | undefined
+	/** There was a transaction, or there may have been. */
+	readonly wasOpen: boolean
+	/** The link died under the mark. */
+	readonly neverSent: boolean
+}
+
+// SERVER_STATUS_AUTOCOMMIT: what a session says that has no transaction.
+const autocommit = 2
+
+/** What mysql2 makes of the answer to a COMMIT. */
+function committedHeader(): object {
+	return { fieldCount: 0, affectedRows: 0, insertId: 0, info: '', serverStatus: autocommit, warningStatus: 0, changedRows: 0 }
+}

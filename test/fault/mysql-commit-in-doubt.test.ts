@@ -1,0 +1,199 @@
+/** The answer to COMMIT is lost on MySQL or MariaDB: does the ledger tell the truth, whatever became of the server since? */
+import { commitLedger, InDoubtError } from 'holdfast'
+import mysql, { type Connection } from 'mysql2/promise'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { flavours } from '../support/mysql.ts'
+import { until } from '../support/until.ts'
+import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
+
+describe.each(flavours)('%s', (flavour) => {
+	let at: MysqlStage
+	beforeAll(async () => {
+		at = await mysqlStage(flavour, { innodb_flush_log_at_trx_commit: '1' })
+	})
+	afterAll(() => at.close())
+	beforeEach(async () => {
+		await at.ask('DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (id int)')
+		at.proxy.resetCounters()
+	})
+	afterEach(async () => {
+		await at.proxy.accept()
+		await at.leaveNothing()
+	})
+
+	const rows = async () => Number((await at.ask<{ n: number }>('SELECT count(*) AS n FROM written'))[0]?.n)
+	const loseCommitReply = (onHit?: () => Promise<void>) =>
+		at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before', ...(onHit && { onHit }) })
+	const loseCommitItself = (onHit?: () => Promise<void>) =>
+		at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT', action: 'cut before', ...(onHit && { onHit }) })
+	const swallowCommit = (onHit?: () => Promise<void>) =>
+		at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT', action: 'black hole', ...(onHit && { onHit }) })
+	/** A wrapped pool whose ledger is there, and whose first transaction is over: only what comes now is hit. */
+	async function ready(options: Parameters<MysqlStage['wrap']>[0] = {}, config = {}) {
+		const pool = at.wrap({ commit: commitLedger({ create: true }), ...options }, config)
+		await pool.transaction((tx) => tx.query('SELECT 1'))
+		return pool
+	}
+
+	/** One transaction that writes a row; counts its runs and its callbacks. */
+	async function write(pool: WrappedPool, options = {}) {
+		const seen = { runs: 0, told: 0, value: undefined as unknown, error: undefined as unknown }
+		try {
+			seen.value = await pool.transaction(async (tx) => {
+				seen.runs += 1
+				const run = seen.runs
+				tx.onCommit(() => {
+					seen.told += 1
+				})
+				await tx.query('INSERT INTO written VALUES (1)')
+				return run
+			}, options)
+		} catch (error) {
+			seen.error = error
+		}
+		return { ...seen, rows: await rows() }
+	}
+
+	test('the reply was lost: applied once, with the value of the attempt that was applied', async () => {
+		const pool = await ready()
+		const lost = loseCommitReply()
+		expect(await write(pool)).toEqual({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
+		expect(lost.hits).toBe(1)
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1, notApplied: 0, unresolved: 0 } })
+	})
+
+	test('the COMMIT never arrived: not applied, so the function is run again', async () => {
+		const pool = await ready()
+		const lost = loseCommitItself()
+		expect(await write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+		expect(lost.hits).toBe(1)
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 0, notApplied: 1, unresolved: 0 } })
+	})
+
+	test('the COMMIT vanished in a black hole: the orphan that still holds the row is killed, then the function is run again', async () => {
+		const pool = await ready({ attemptTimeoutMs: 1_000 }, { connectionLimit: 1 })
+		const [id] = (await at.server.connections()).map((connection) => connection.id)
+		const hole = swallowCommit()
+		expect(await write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+		expect(hole.hits).toBe(1)
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { notApplied: 1 } })
+		expect((await at.server.connections()).map((connection) => connection.id)).not.toContain(id)
+	})
+
+	test('an orphan that cannot be proved to be ours is not killed: it is waited for until the deadline', async () => {
+		const pool = await ready({ attemptTimeoutMs: 500, deadlineMs: 2_000 }, { connectionLimit: 1 })
+		const [orphan] = await at.server.connections()
+		const hole = swallowCommit()
+		const seen = await pool
+			.transaction(async (tx) => {
+				// With the lock the proof is gone.
+				await tx.query('DO RELEASE_ALL_LOCKS()')
+				await tx.query('INSERT INTO written VALUES (1)')
+			})
+			.catch((error: unknown) => error)
+		expect(hole.hits).toBe(1)
+		expect(seen).toBeInstanceOf(InDoubtError)
+		expect(String(seen)).toContain('still running on the server')
+		expect((await at.server.connections()).map(({ id }) => id)).toContain(orphan?.id)
+		await at.server.killConnection(orphan?.id as number)
+		expect(await rows()).toBe(0)
+	})
+
+	test('after kill -9 ids begin again: a stranger with the id of the lost connection is left alone', async () => {
+		const pool = await ready({}, { connectionLimit: 1 })
+		const ours = (await at.server.connections())[0]?.id as number
+		const strangers: Connection[] = []
+		let restarted: Promise<void> | undefined
+		const lost = loseCommitItself(() => {
+			restarted = (async () => {
+				at.proxy.refuse()
+				await at.server.restart('kill')
+				while ((strangers.at(-1)?.threadId ?? 0) < ours) strangers.push(await mysql.createConnection(at.server.config()))
+				await at.proxy.accept()
+			})()
+			return restarted
+		})
+		expect(await write(pool)).toMatchObject({ runs: 2, told: 1, error: undefined, rows: 1 })
+		await restarted
+		expect({ hits: lost.hits, last: strangers.at(-1)?.threadId }).toEqual({ hits: 1, last: ours })
+		const left = (await at.server.connections()).map(({ id }) => id)
+		for (const { threadId } of strangers) expect(left).toContain(threadId)
+		for (const stranger of strangers) await stranger.end()
+	})
+
+	test('the reply was lost because the server was killed: applied, and told so after its restart', async () => {
+		const pool = await ready()
+		loseCommitReply(() => at.server.restart('kill'))
+		expect(await write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
+	})
+
+	test('the server was killed before the COMMIT arrived: not applied, so it is run again', async () => {
+		const pool = await ready()
+		loseCommitItself(() => at.server.restart('kill'))
+		expect(await write(pool)).toMatchObject({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+	})
+
+	test('a replica, or a server that takes no writes, is not asked: the answer waits until it takes writes again', async () => {
+		const pool = await ready({ deadlineMs: 20_000 })
+		const asked = () => at.proxy.seen.statementsLike('SELECT @@global.read_only AS readOnly, @@innodb_read_only')
+		loseCommitReply(async () => {
+			await at.ask('SET GLOBAL read_only = 1')
+		})
+		const written = write(pool)
+		await until(() => asked() > 2, { what: 'the question to be asked again and again' })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 0, notApplied: 0, unresolved: 0 } })
+		await at.ask('SET GLOBAL read_only = 0')
+		expect(await written).toMatchObject({ runs: 1, told: 1, error: undefined, rows: 1 })
+	})
+
+	test('a ledger that was emptied proves nothing: an InDoubtError instead of a second run', async () => {
+		const pool = await ready({}, { connectionLimit: 1 })
+		await write(pool)
+		loseCommitReply(async () => {
+			await at.ask('DELETE FROM holdfast_commits')
+		})
+		const seen = await write(pool)
+		expect(seen).toMatchObject({ runs: 1, told: 0, rows: 2 })
+		expect(seen.error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit', token: expect.stringContaining('/') })
+	})
+
+	test('nothing can be asked before the deadline: an InDoubtError that says so', async () => {
+		const pool = await ready({ deadlineMs: 800 })
+		loseCommitReply(async () => at.proxy.refuse())
+		const seen = await write(pool)
+		expect(seen.error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit' })
+		expect(String(seen.error)).toContain('could not be asked')
+		expect(seen).toMatchObject({ runs: 1, told: 0, rows: 1 })
+	})
+
+	test.each([undefined, 'off'] as const)('without a ledger (commit: %s) a lost reply is an InDoubtError', async (commit) => {
+		const pool = at.wrap(commit === undefined ? {} : { commit })
+		loseCommitReply()
+		const seen = await write(pool)
+		expect(seen.error).toBeInstanceOf(InDoubtError)
+		expect(seen.error).toMatchObject({ cause: { code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) } })
+		expect(seen).toMatchObject({ runs: 1, told: 0, rows: 1 })
+	})
+
+	test('a read-only transaction leaves the ledger alone, and a lost COMMIT of one is simply run again', async () => {
+		const pool = at.wrap({ commit: commitLedger({ create: true }) })
+		loseCommitReply()
+		const [found] = await pool.transaction((tx) => tx.query('SELECT 7 AS n'), { readOnly: true })
+		expect(found).toEqual([{ n: 7 }])
+		expect(at.proxy.seen.statementsLike('INSERT')).toBe(0)
+	})
+
+	test('exactlyOnce applies an autocommit write once though its answer is lost, and gives its own result', async () => {
+		const pool = await ready()
+		const lost = loseCommitReply(() => at.server.restart('kill'))
+		const [header] = await pool.query({ sql: 'INSERT INTO written VALUES (?)', values: [3], exactlyOnce: true })
+		expect(header).toMatchObject({ affectedRows: 1 })
+		const [again] = await pool.execute({ sql: 'INSERT INTO written VALUES (?)', exactlyOnce: true }, [4])
+		expect(again).toMatchObject({ affectedRows: 1 })
+		expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 2 })
+		const bare = at.wrap()
+		await expect(bare.query({ sql: 'INSERT INTO written VALUES (1)', exactlyOnce: true })).rejects.toThrow(
+			'exactlyOnce needs commit: commitLedger',
+		)
+	})
+})
