@@ -19,9 +19,12 @@ export class Secrets {
 	readonly #hidden = new Set<string>()
 	readonly #shown: string[] = []
 
-	/** Takes note of every password in a connection string, however badly it is written. */
+	/** Takes note of every password in a connection string, however badly it is written, and of the string itself. */
 	learn(text: string): void {
-		for (const found of passwordsIn(text)) this.add(found)
+		const found = passwordsIn(text)
+		for (const password of found) this.add(password)
+		// Where one ends cannot always be told: an echo of all of it must not show the rest.
+		if (found.length > 0) this.add(text)
 	}
 
 	/** Takes note of a password itself. */
@@ -36,10 +39,10 @@ export class Secrets {
 
 	/** The text without secrets. */
 	hide(text: string): string {
-		let result = text.replace(userInfo, `$1${mask}@`)
+		let result = text
 		const longestFirst = [...this.#hidden].sort((a, b) => b.length - a.length)
 		for (const secret of longestFirst) if (!this.#shown.some((part) => part.includes(secret))) result = result.replaceAll(secret, mask)
-		return result
+		return result.replace(userInfo, `$1${mask}@`)
 	}
 }
 
@@ -66,7 +69,7 @@ function formsOf(password: string): string[] {
 			return []
 		}
 	})
-	return [password, plain, password.replaceAll('+', ' '), ...encoded, JSON.stringify(plain).slice(1, -1)]
+	return [password, plain, password.replaceAll('+', ' '), ...encoded, ...[password, plain].map((form) => JSON.stringify(form).slice(1, -1))]
 }
 
 function decoded(text = ''): string {
