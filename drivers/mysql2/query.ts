@@ -69,14 +69,17 @@ export interface Work {
 	done(served: boolean, error: unknown, result?: unknown, fields?: unknown): void
 }
 
+/** Where statements get their connections, and leave them. */
+export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle'>
+
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {
-	readonly #core: Mysql2Core
+	readonly #core: Connections
 	readonly #work: Work
 	readonly #call: Call
 	readonly idempotent: boolean
 
-	constructor(core: Mysql2Core, work: Work) {
+	constructor(core: Connections, work: Work) {
 		const options = ownOptions(work.sql)
 		this.#core = core
 		this.#work = work

@@ -10,6 +10,8 @@ export interface SourceEvents {
 	broken(connection: Mysql2Connection): void
 	returned(): void
 	discarded(): void
+	/** A connection attempt has failed. */
+	failed(error: unknown): void
 }
 
 const noneIdle: Queue<Mysql2Connection> = { length: 0, get: () => undefined, push: () => {} }
@@ -85,6 +87,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			told = true
 			if (opened === undefined) connection?.stream.destroy()
 			done(error, opened)
+			if (opened === undefined) this.#on.failed(error)
 		}
 		try {
 			this.#pastIdle(() => this.#bare.getConnection.call(this.#pool, tell as Parameters<Mysql2Pool['getConnection']>[0]))
