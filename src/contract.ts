@@ -36,6 +36,13 @@ export interface CommitMark {
 	readonly token?: string | undefined
 }
 
+/** A transaction that was begun. A driver that sends BEGIN along with the first statement fills the mark in when that is answered. */
+export interface Begun {
+	readonly mark: CommitMark | undefined
+	/** The statement that has committed, or may have, what the function did before it: as definitions do in MySQL. */
+	readonly committedBy?: string | undefined
+}
+
 /** What the server says of a marked transaction. `running`: ask again. `unknown`: it cannot be told, and asking again will not help. */
 export type CommitVerdict =
 	| { readonly state: 'applied' }
@@ -46,13 +53,15 @@ export type CommitVerdict =
 /** What the runner needs to drive one transaction. Each statement rejects with the driver's own error. */
 export interface TransactionDriver<C extends object> {
 	/**
-	 * Opens a transaction of this kind. Where commits are verified and it may write, it is marked in the same round trip.
-	 * Nothing has been applied whatever comes of it.
+	 * Opens a transaction of this kind, at once or along with its first statement. Where commits are verified and it may write, it is
+	 * marked in the same round trip. Nothing has been applied whatever comes of it.
 	 */
-	begin(connection: C, modes: TransactionModes): Promise<CommitMark | undefined>
+	begin(connection: C, modes: TransactionModes): Begun | Promise<Begun>
 	/** Asks once what became of a marked transaction, and ends what is left of it on the server. Rejects with the driver's error. */
 	look(connection: C, mark: CommitMark): Promise<CommitVerdict>
 	execute(connection: C, text: string): Promise<void>
+	/** Undoes what was done in the transaction, if anything was. */
+	rollback(connection: C): Promise<void>
 	/** `rolled_back`: the server answered COMMIT by saying that it rolled back. */
 	commit(connection: C): Promise<'committed' | 'rolled_back'>
 	/** Waits until nothing runs on the connection any more, then tells the status. */

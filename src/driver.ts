@@ -1,7 +1,15 @@
 /** Through which door do drivers reach the core? Everything that a wrapper may use, and nothing that users should. */
 export { Call, type CallOptions } from './call.ts'
 export { CommitLedger, ledgerRetentionHours } from './commit-ledger.ts'
-export type { CommitMark, CommitVerdict, ConnectionSource, TransactionDriver, TransactionModes, TransactionStatus } from './contract.ts'
+export type {
+	Begun,
+	CommitMark,
+	CommitVerdict,
+	ConnectionSource,
+	TransactionDriver,
+	TransactionModes,
+	TransactionStatus,
+} from './contract.ts'
 export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
 export type { Fault } from './fault.ts'

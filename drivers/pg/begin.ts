@@ -22,7 +22,7 @@ export interface Marked {
 
 /** The part of pg's connection that speaks the extended protocol. */
 interface Wire {
-	readonly stream: { cork?(): void; uncork?(): void }
+	readonly stream: { cork?(): void; uncork?(): void; write(bytes: Buffer): unknown }
 	parse(message: { name?: string; text: string }): void
 	bind(message: { statement?: string; values?: readonly string[] }): void
 	execute(message: { rows?: number }): void
@@ -35,6 +35,52 @@ const prepared = new WeakMap<PgClient, Set<string>>()
 /** Forgets what is prepared on the connection: a pooler in between has handed us another server connection. */
 export function forgetPrepared(client: PgClient): void {
 	prepared.delete(client)
+}
+
+/** Sends BEGIN and what marks it, without the Sync that ends them. */
+export function sendMarked(client: PgClient, connection: unknown, text: string, marking: Marking | undefined): void {
+	const wire = connection as Wire
+	const name = shortEnough(marking?.name)
+	const known = name !== undefined && prepared.get(client)?.has(name) === true
+	// What is the same every time is made into bytes once.
+	const fixed = known && marking?.values.length === 0
+	wire.stream.write(bytesOf(wire, text, fixed ? name : undefined))
+	if (marking === undefined || fixed) return
+	if (!known) wire.parse({ ...(name !== undefined && { name }), text: marking.text })
+	run(wire, name, marking.values)
+}
+
+// The texts of BEGIN and the names of markings are few.
+const made = new Map<string, Buffer>()
+
+/** BEGIN, and a prepared statement without values behind it, as pg writes them. */
+function bytesOf(wire: Wire, text: string, name: string | undefined): Buffer {
+	const key = name === undefined ? text : `${text};${name}`
+	let bytes = made.get(key)
+	if (bytes === undefined) {
+		const chunks: Buffer[] = []
+		const stream = { writable: true, write: (chunk: Buffer) => chunks.push(Buffer.from(chunk)) > 0 }
+		const recorder: Wire = Object.create(wire, { stream: { value: stream } })
+		recorder.parse({ text })
+		run(recorder, undefined, [])
+		if (name !== undefined) run(recorder, name, [])
+		bytes = Buffer.concat(chunks)
+		made.set(key, bytes)
+	}
+	return bytes
+}
+
+function run(wire: Wire, name: string | undefined, values: readonly string[]): void {
+	wire.bind(name === undefined ? { values } : { statement: name, values })
+	wire.execute({})
+}
+
+/** The marking's statement is known to the server under this name from now on. */
+export function wasPrepared(client: PgClient, name: string | undefined): void {
+	if (name === undefined) return
+	const known = prepared.get(client)
+	if (known === undefined) prepared.set(client, new Set([name]))
+	else known.add(name)
 }
 
 /** It failed, and nothing has been applied. `begun` is set where BEGIN itself had opened a transaction before the marking failed. */
@@ -97,26 +143,15 @@ class MarkedBegin {
 	}
 
 	submit(connection: unknown): null {
-		const wire = connection as Wire
-		const { name, text, values } = this.#marking
-		const known = prepared.get(this.#client) ?? new Set()
-		prepared.set(this.#client, known)
-		wire.stream.cork?.()
+		const { stream } = connection as Wire
+		stream.cork?.()
 		try {
-			this.#run(wire, known, undefined, this.#text, [])
-			this.#run(wire, known, shortEnough(name), text, values)
-			wire.sync()
+			sendMarked(this.#client, connection, this.#text, this.#marking)
+			;(connection as Wire).sync()
 		} finally {
-			wire.stream.uncork?.()
+			stream.uncork?.()
 		}
 		return null
-	}
-
-	#run(wire: Wire, known: ReadonlySet<string>, name: string | undefined, text: string, values: readonly string[]): void {
-		if (name === undefined) wire.parse({ text })
-		else if (!known.has(name)) wire.parse({ name, text })
-		wire.bind(name === undefined ? { values } : { statement: name, values })
-		wire.execute({})
 	}
 
 	handleRowDescription(): void {}
@@ -144,12 +179,12 @@ class MarkedBegin {
 
 	handleReadyForQuery(): void {
 		if (this.#failed !== undefined) return
-		const name = shortEnough(this.#marking.name)
-		if (name !== undefined) prepared.get(this.#client)?.add(name)
+		wasPrepared(this.#client, shortEnough(this.#marking.name))
 		this.callback?.(null, { row: this.#row, tag: this.#tag, begun: this.#begun ?? '' } satisfies Marked)
 	}
 }
 
 // NAMEDATALEN - 1 (PostgreSQL manual, "Identifiers"): a longer name is cut, and might meet another.
 const longestName = 63
-const shortEnough = (name: string | undefined): string | undefined => (name !== undefined && name.length <= longestName ? name : undefined)
+export const shortEnough = (name: string | undefined): string | undefined =>
+	name !== undefined && name.length <= longestName ? name : undefined

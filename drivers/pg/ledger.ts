@@ -5,14 +5,20 @@ import { forgetPrepared, type Marked, type Marking } from './begin.ts'
 import { execute } from './client.ts'
 import type { PgClient } from './shape.ts'
 import { transactionStatus } from './state.ts'
-import { fenceText, rowsOf, sqlstateOf, startedAt, type Witness } from './witness.ts'
+import { backendStartedAt, rowsOf, type Since, sqlstateOf, startedAt, type Witness } from './witness.ts'
 
 interface LedgerMark extends CommitMark {
 	readonly token: string
 	readonly slot: Slot
+	readonly backend: Backend
+}
+
+/** Who runs the transaction. */
+interface Backend {
 	readonly pid: string
-	/** Microseconds, by the server's clock. */
-	readonly startedAt: string
+	readonly since: Since
+	/** When it was first seen in a transaction, in microseconds by the server's clock. */
+	readonly seenAtUs: string
 }
 
 /** The row of one connection. Its name is used again by a later connection, unless somebody may still hold the row or ask for it. */
@@ -25,6 +31,9 @@ interface Slot {
 	orphaned: boolean
 }
 
+// What stands in a row that no transaction of ours has written.
+const fenced = 'fenced'
+
 export class LedgerWitness implements Witness {
 	readonly #ledger: CommitLedger
 	readonly #table: string
@@ -33,6 +42,8 @@ export class LedgerWitness implements Witness {
 	readonly #unused: number[] = []
 	#slotCount = 0
 	#tokenCount = 0
+	// Where no pooler stands in between, a connection has one backend for its whole life.
+	readonly #backends = new WeakMap<PgClient, Backend>()
 	#named = true
 	#swept = false
 	// Sessions that cannot write (a standby, default_transaction_read_only) have nothing to leave a token for.
@@ -55,19 +66,32 @@ export class LedgerWitness implements Witness {
 		this.#tokenCount += 1
 		const slot = this.#slotOf(client)
 		// ON CONFLICT finds the row by its index and takes no predicate lock, so that serializable transactions do not meet in the ledger.
+		const write = `INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, $2) ON CONFLICT (slot)
+				DO UPDATE SET token = excluded.token, used_at = excluded.used_at`
+		const known = this.#backends.has(client)
 		return {
-			name: this.#named ? `holdfast_ledger_1_${this.#table}` : undefined,
-			text: `INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, $2) ON CONFLICT (slot)
-				DO UPDATE SET token = excluded.token, used_at = excluded.used_at RETURNING pg_backend_pid()::text, ${startedAt}`,
+			name: this.#named ? `holdfast_${known ? 'token' : 'ledger'}_1_${this.#table}` : undefined,
+			text: known ? write : `${write} RETURNING pg_backend_pid()::text, ${startedAt}, ${backendStartedAt}`,
 			values: [slot.name, `${slot.name}/${this.#tokenCount}`],
 			form: String(this.#named),
 		}
 	}
 
 	read(client: PgClient, { row }: Marked, { values }: Marking): CommitMark {
-		const [pid = '', started = ''] = (row ?? []) as string[]
-		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), pid, startedAt: started }
+		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), backend: this.#backendOf(client, row) }
 		return mark
+	}
+
+	#backendOf(client: PgClient, row: Marked['row']): Backend {
+		const known = this.#backends.get(client)
+		if (known !== undefined) return known
+		const [pid, started, backendStarted] = row as readonly [string, string, string | null]
+		// The pid of the handshake is the backend's own only where nobody stands in between.
+		if (backendStarted === null || String(client.processID) !== pid)
+			return { pid, since: { column: 'xact_start', atUs: started }, seenAtUs: started }
+		const backend: Backend = { pid, since: { column: 'backend_start', atUs: backendStarted }, seenAtUs: started }
+		this.#backends.set(client, backend)
+		return backend
 	}
 
 	async adapt(client: PgClient, error: unknown, failed: Marking): Promise<boolean> {
@@ -94,21 +118,33 @@ export class LedgerWitness implements Witness {
 	}
 
 	async look(client: PgClient, mark: CommitMark): Promise<CommitVerdict> {
-		const { slot, token, pid, startedAt: started } = mark as LedgerMark
+		const { slot, token, backend } = mark as LedgerMark
 		const [server] = await rowsOf(
 			client,
 			'SELECT pg_is_in_recovery() AS standby, (extract(epoch FROM now()) * 1000000)::bigint - $1::bigint > $2::bigint AS old',
-			[started, String((ledgerRetentionHours / 2) * 3_600_000_000)],
+			[backend.seenAtUs, String((ledgerRetentionHours / 2) * 3_600_000_000)],
 		)
 		// A standby cannot be fenced: wait until it is promoted or replaced.
 		if (server?.standby !== false) return { state: 'running' }
-		if (server.old === true) return { state: 'unknown', why: `The ledger keeps a token for ${ledgerRetentionHours} hours only.` }
-		await rowsOf(client, fenceText, [pid, started])
+		await this.#fence(client, backend)
 		const found = await this.#fencedToken(client, slot.name)
 		if (found === undefined) return { state: 'running' }
+		// A row that was never there, or one that has been cleared away since.
+		if (found === fenced && server.old === true)
+			return { state: 'unknown', why: `The ledger keeps a token for ${ledgerRetentionHours} hours only.` }
 		slot.resolved = true
 		if (slot.orphaned) this.#unused.push(slot.index)
 		return found === token ? { state: 'applied' } : { state: 'not applied' }
+	}
+
+	/** Tells the backend to end if it still runs our transaction. */
+	async #fence(client: PgClient, { pid, since: { column, atUs } }: Backend): Promise<void> {
+		await rowsOf(
+			client,
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE pid = $1::int AND (extract(epoch FROM ${column}) * 1000000)::bigint = $2::bigint AND pid <> pg_backend_pid()`,
+			[pid, atUs],
+		)
 	}
 
 	/**
@@ -120,7 +156,7 @@ export class LedgerWitness implements Witness {
 		try {
 			const [row] = await rowsOf(
 				client,
-				`INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, 'fenced') ON CONFLICT (slot) DO UPDATE SET used_at = now() RETURNING token`,
+				`INSERT INTO ${this.#table} AS ledger (slot, token) VALUES ($1, '${fenced}') ON CONFLICT (slot) DO UPDATE SET used_at = now() RETURNING token`,
 				[slot],
 			)
 			await execute(client, 'COMMIT')
@@ -140,7 +176,8 @@ export class LedgerWitness implements Witness {
 		const slot: Slot = { index, name: `${this.#pool}/${index}`, resolved: false, orphaned: false }
 		this.#slots.set(client, slot)
 		client.once('end', () => {
-			if (slot.resolved || transactionStatus(client) === 'I') this.#unused.push(index)
+			// The status is from before what was still running: a BEGIN, perhaps, that the server has had.
+			if (slot.resolved || (transactionStatus(client) === 'I' && client.readyForQuery !== false)) this.#unused.push(index)
 			else slot.orphaned = true
 		})
 		return slot

@@ -29,6 +29,20 @@ export interface Submittable {
 	once?(event: '_done', listener: () => void): unknown
 }
 
+/** pg.Query, as far as a query that carries BEGIN overrides it. */
+export interface PgQuery extends Submittable {
+	name: string | undefined
+	text: string
+	requiresPreparation(): boolean
+	/** Sends Parse, Bind, Describe, Execute and Sync. */
+	prepare(connection: unknown): void
+	handleDataRow(message: { fields: ReadonlyArray<string | null> }): void
+	handleCommandComplete(message: { text: string }, connection: unknown): void
+	handleError(error: unknown, connection: unknown): void
+}
+
+export type PgQueryClass = new (config: unknown, values: unknown) => PgQuery
+
 export interface PgClient extends EventEmitter {
 	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown
 	release(error?: unknown): void
@@ -52,6 +66,7 @@ export interface PgClient extends EventEmitter {
 	_getActiveQuery?(): Submittable | null
 	readonly activeQuery?: Submittable | null
 	readonly pipeline?: boolean
+	readonly binary?: boolean
 	/** Absent in pg-native. */
 	readonly connection?: {
 		readonly stream: { destroy(error?: Error): unknown }

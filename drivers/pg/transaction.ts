@@ -1,6 +1,7 @@
 /** How are transactions run over pg? The statements, and the handle that the user's function gets. */
 import {
 	type AttemptState,
+	type Begun,
 	type CommitMark,
 	type CommitVerdict,
 	controlStatements,
@@ -11,13 +12,14 @@ import {
 	TransactionScope,
 	type TransactionStatus,
 } from '../../src/driver.ts'
-import { beginMarked } from './begin.ts'
-import { cut, execute, whenQuiet } from './client.ts'
+import { beginNow, type Opened } from './begin-now.ts'
+import { cut, execute, send, whenQuiet } from './client.ts'
 import type { PgCore } from './core.ts'
+import { forgetOpening, Opening, openingOf } from './opening.ts'
 import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
 import { isAlive, isBusy, openCursors, transactionStatus } from './state.ts'
-import { sqlstateOf, type Witness } from './witness.ts'
+import type { Witness } from './witness.ts'
 
 export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	readonly #core: PgCore
@@ -34,29 +36,13 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 		return this.#witness !== undefined
 	}
 
-	async begin(client: PgClient, modes: TransactionModes): Promise<CommitMark | undefined> {
-		return (await this.beginAs(client, beginText(modes), modes.readOnly === true)).mark
+	begin(client: PgClient, modes: TransactionModes): Begun {
+		return new Opening(client, beginText(modes), modes.readOnly === true ? undefined : this.#witness)
 	}
 
-	/** Opens a transaction by this text, marked if it may write and its commit is to be verified. */
-	async beginAs(client: PgClient, text: string, readOnly: boolean): Promise<{ mark: CommitMark | undefined; begun: string }> {
-		const witness = this.#witness
-		// Sent ahead and not waited for: what the borrower sends behind the BEGIN must stay behind it.
-		if (!readOnly) witness?.prepare?.(client)
-		for (;;) {
-			const marking = readOnly ? undefined : witness?.marking(client)
-			if (witness === undefined || marking === undefined) {
-				const { command } = (await execute(client, text)) as PgResult
-				return { mark: undefined, begun: command ?? '' }
-			}
-			const marked = await beginMarked(client, text, marking)
-			if (!('failed' in marked)) return { mark: witness.read(client, marked, marking), begun: marked.begun }
-			const { failed, begun } = marked
-			// A BEGIN that was refused itself, in a failed transaction of the borrower say, has opened nothing that could be rolled back.
-			if (begun === undefined || sqlstateOf(failed) === undefined || !isAlive(client)) throw failed
-			await execute(client, 'ROLLBACK')
-			if (!(await witness.adapt(client, failed, marking))) throw failed
-		}
+	/** Opens a transaction by this text at once, marked if it may write and its commit is to be verified. */
+	beginAs(client: PgClient, text: string, readOnly: boolean): Promise<Opened> {
+		return beginNow(client, text, readOnly ? undefined : this.#witness)
 	}
 
 	async look(client: PgClient, mark: CommitMark): Promise<CommitVerdict> {
@@ -64,20 +50,34 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	}
 
 	async execute(client: PgClient, text: string): Promise<void> {
+		const opening = openingOf(client)
+		if (opening !== undefined && opening.state !== 'open') await opened(opening)
 		await execute(client, text)
 	}
 
-	async commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
-		const { command } = (await execute(client, 'COMMIT')) as PgResult
-		// The manual, "COMMIT": in a failed transaction it rolls back, and says so in its command tag only.
-		return command === 'ROLLBACK' ? 'rolled_back' : 'committed'
+	async rollback(client: PgClient): Promise<void> {
+		if (openingOf(client)?.state === 'open') await execute(client, 'ROLLBACK')
+	}
+
+	commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
+		// No statement, no transaction.
+		if (openingOf(client)?.state === 'put off') return Promise.resolve('committed')
+		return new Promise((resolve, reject) => {
+			send(client, 'COMMIT', undefined, (error, result) => {
+				if (error !== null && error !== undefined) return reject(error)
+				// The manual, "COMMIT": in a failed transaction it rolls back, and says so in its command tag only.
+				resolve((result as PgResult).command === 'ROLLBACK' ? 'rolled_back' : 'committed')
+			})
+		})
 	}
 
 	status(client: PgClient): TransactionStatus | Promise<TransactionStatus> {
+		const opening = openingOf(client)
+		if (opening?.state === 'under way') return new Promise((resolve) => opening.settled(() => resolve(this.status(client))))
 		// The end of a transaction closes its cursors. Here they must be closed first: COMMIT would wait for their last row, for ever.
 		for (const cursor of openCursors(client)) closeCursor(cursor)
-		if (!isBusy(client)) return statusOf(client)
-		return new Promise((resolve) => whenQuiet(client, () => resolve(statusOf(client))))
+		if (!isBusy(client)) return statusOf(client, opening)
+		return new Promise((resolve) => whenQuiet(client, () => resolve(statusOf(client, opening))))
 	}
 
 	cut(client: PgClient, error: Error): void {
@@ -85,9 +85,16 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	}
 
 	release(client: PgClient, error?: unknown): void {
+		forgetOpening(client)
 		const broken = error !== undefined || !client._queryable
 		settle(this.#core, client, broken ? (error ?? new Error('The connection was lost')) : undefined, broken)
 	}
+}
+
+function opened(opening: Opening): Promise<void> {
+	return new Promise((resolve, reject) => {
+		opening.open((error) => (error === undefined ? resolve() : reject(error)))
+	})
 }
 
 function beginText({ isolation, readOnly, deferrable }: TransactionModes): string {
@@ -99,8 +106,11 @@ function beginText({ isolation, readOnly, deferrable }: TransactionModes): strin
 	return ['BEGIN', ...modes].filter(Boolean).join(' ')
 }
 
-function statusOf(client: PgClient): TransactionStatus {
+/** The transaction as the runner sees it: open from its beginning, failed where it could not be opened. */
+function statusOf(client: PgClient, opening: Opening | undefined): TransactionStatus {
 	if (!isAlive(client)) return 'dead'
+	if (opening?.state === 'put off') return 'open'
+	if (opening?.state === 'failed') return 'failed'
 	const status = transactionStatus(client)
 	if (status === undefined) return 'unknown'
 	return status === 'I' ? 'none' : status === 'T' ? 'open' : 'failed'
@@ -137,20 +147,37 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 			process.nextTick(done, error)
 			return undefined
 		}
-		const { connection } = this.state
 		if (typeof (config as Submittable | null)?.submit === 'function') {
 			watch(config as Submittable, (error) => this.#heard(error))
-			return connection.query(config, values, callback)
+			return this.#submit(config as Submittable, values, callback)
 		}
 		const given = typeof values === 'function' ? undefined : values
-		if (done !== undefined) return query(connection, config, given, this.#once(done))
+		if (done !== undefined) return this.#run(config, given, this.#once(done))
 		return new Promise((resolve, reject) => {
 			const settled: QueryCallback = (error, result) => {
 				if (error === null || error === undefined) resolve(result)
 				else reject(error)
 			}
-			query(connection, config, given, this.#once(settled))
+			this.#run(config, given, this.#once(settled))
 		}).catch(rewriteStack)
+	}
+
+	#run(config: unknown, values: unknown, callback: QueryCallback): unknown {
+		const { connection } = this.state
+		const opening = openingOf(connection)
+		return opening === undefined ? query(connection, config, values, callback) : opening.run(config, values, callback)
+	}
+
+	/** A query object is handed back at once, whenever it can be sent. */
+	#submit(submittable: Submittable, values: unknown, callback: QueryCallback | undefined): unknown {
+		const { connection } = this.state
+		const opening = openingOf(connection)
+		if (opening === undefined || opening.state === 'open') return connection.query(submittable, values, callback)
+		opening.open((error) => {
+			if (error === undefined) connection.query(submittable, values, callback)
+			else submittable.handleError(error, connection.connection)
+		})
+		return submittable
 	}
 
 	/** pg calls back twice for a value that it cannot turn into text: the first time counts. */

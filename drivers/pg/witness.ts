@@ -21,9 +21,15 @@ export interface Witness {
 /** The moment a transaction began, by the server's clock in microseconds: with pid and xid it names a transaction of one backend for good. */
 export const startedAt = '(extract(epoch FROM now()) * 1000000)::bigint::text'
 
-/** Finds the backend of a transaction that began at $2 on pid $1, and tells it to end. */
-export const fenceText = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-	WHERE pid = $1::int AND (extract(epoch FROM xact_start) * 1000000)::bigint = $2::bigint AND pid <> pg_backend_pid()`
+/** When the connection's backend was started, in microseconds as well. NULL where this role may not see it. */
+export const backendStartedAt =
+	'(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint::text FROM pg_stat_get_activity(pg_backend_pid()))'
+
+/** With pid and xid it names a transaction for good: after a crash both of those are used again. Microseconds, by the server's clock. */
+export interface Since {
+	readonly column: 'xact_start' | 'backend_start'
+	readonly atUs: string
+}
 
 /** SQLSTATE of an error; undefined where it has none. */
 export function sqlstateOf(error: unknown): string | undefined {

@@ -2,7 +2,7 @@
 import type { CommitMark, CommitVerdict } from '../../src/driver.ts'
 import { forgetPrepared, type Marked, type Marking } from './begin.ts'
 import type { PgClient } from './shape.ts'
-import { rowsOf, sqlstateOf, startedAt, type Witness } from './witness.ts'
+import { backendStartedAt, rowsOf, type Since, sqlstateOf, startedAt, type Witness } from './witness.ts'
 
 /** A transaction as the server knows it. */
 interface XactMark extends CommitMark {
@@ -10,12 +10,6 @@ interface XactMark extends CommitMark {
 	readonly pid: string
 	readonly since: Since
 	readonly epoch: string
-}
-
-/** With pid and xid it names the transaction for good: after a crash both of those are used again. Microseconds, by the server's clock. */
-interface Since {
-	readonly column: 'xact_start' | 'backend_start'
-	readonly atUs: string
 }
 
 /** What holds for as long as a connection lives, where no pooler stands in between: it does not survive a crash. */
@@ -43,7 +37,7 @@ const writes = "NOT pg_is_in_recovery() AND current_setting('transaction_read_on
 
 const fullText = (id: string) => `SELECT CASE WHEN ${writes} THEN ${id}::text END, pg_backend_pid()::text, ${startedAt},
 	CASE WHEN NOT pg_is_in_recovery() THEN ${crashEpoch} END,
-	(SELECT (extract(epoch FROM backend_start) * 1000000)::bigint::text FROM pg_stat_get_activity(pg_backend_pid()))`
+	${backendStartedAt}`
 
 export class XactWitness implements Witness {
 	#version: keyof typeof versions = 'modern'

@@ -1,9 +1,9 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
 import { Call, type CallOptions, type Policy } from '../call.ts'
-import type { CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
+import type { Begun, CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
 import type { Fault } from '../fault.ts'
 import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
-import { endedByHand, type Failure, judge, swallowed } from './judge.ts'
+import { endedByHand, type Failure, judge, partlyCommitted, swallowed } from './judge.ts'
 import { Loan } from './loan.ts'
 import { refuseNesting, runInside } from './nesting.ts'
 import { resolveCommit } from './resolve.ts'
@@ -62,7 +62,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 		host.policy.counters.attempts += 1
 		const outcome = await attempt(host, connection, fn, options, call)
 		if ('value' in outcome) {
-			await tellCommitted(outcome.callbacks)
+			if (outcome.callbacks.length > 0) await tellCommitted(outcome.callbacks)
 			return outcome.value
 		}
 		await call.next(outcome.error, outcome.fault, outcome.phase, work, outcome.doubt)
@@ -87,13 +87,16 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	const loan = new Loan(driver, connection)
 	const told = (error: unknown) => call.classify(error, 'statement')
 	try {
-		let mark: CommitMark | undefined
+		let begun: Begun
 		try {
-			mark = await driver.begin(connection, options)
+			const opening = driver.begin(connection, options)
+			begun = opening instanceof Promise ? await opening : opening
 		} catch (error) {
 			// Nothing can have been applied yet, whatever became of the BEGIN.
 			return fail(loan, { error, fault: { ...told(error), outcome: 'not_sent' }, phase: 'statement' })
 		}
+		const failed = (failure: Failure): Failure =>
+			begun.committedBy === undefined ? failure : partlyCommitted(failure, begun.committedBy, options.idempotent === true)
 		let value: R
 		try {
 			value = await runInside(host, tx, () => callAsync(fn, tx))
@@ -102,14 +105,15 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		} catch (error) {
 			tx.end('its function has failed')
 			const { status, undone } = await rollBack(state, loan, told)
-			return judge({ thrown: error, abortedBy: state.abortedBy, status, undone }, told)
+			return failed(judge({ thrown: error, abortedBy: state.abortedBy, status, undone }, told))
 		}
 		tx.end('its function has returned')
-		const status = await driver.status(connection)
+		const asked = driver.status(connection)
+		const status = typeof asked === 'string' ? asked : await asked
 		if (status === 'dead') state.abortedBy ??= await errorOfLostLink(driver, connection)
 		if (status === 'failed' || status === 'dead') {
 			await rollBack(state, loan, told)
-			return swallowed(state.abortedBy, told)
+			return failed(swallowed(state.abortedBy, told))
 		}
 		if (status === 'none') {
 			loan.giveBack()
@@ -121,10 +125,11 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		} catch (error) {
 			wakeUps.cancel(limit)
 			const failure = fail(loan, { error, fault: call.classify(error, 'commit'), phase: 'commit' })
-			return await afterCommitFailed(host, failure, mark, call, options, { value, callbacks: tx.callbacks })
+			const outcome = await afterCommitFailed(host, failure, begun.mark, call, options, { value, callbacks: tx.callbacks })
+			return 'fault' in outcome ? failed(outcome) : outcome
 		}
 		loan.giveBack()
-		return answer === 'rolled_back' ? swallowed(state.abortedBy, told) : { value, callbacks: tx.callbacks }
+		return answer === 'rolled_back' ? failed(swallowed(state.abortedBy, told)) : { value, callbacks: tx.callbacks }
 	} catch (error) {
 		// A mistake in the driver, for every error of the database has been dealt with. What state it left the connection in nobody knows.
 		loan.giveBack(error ?? new Error('The driver failed'))
@@ -171,7 +176,7 @@ async function rollBack<C extends object>(
 		return { status, undone: true }
 	}
 	try {
-		if (status !== 'none') await driver.execute(connection, 'ROLLBACK')
+		if (status !== 'none') await driver.rollback(connection)
 		// The link is well, but a session whose plans no longer fit would fail in the same way again.
 		loan.giveBack(abortedBy !== undefined && isBroken(classify(abortedBy)) ? abortedBy : undefined)
 		return { status, undone: true }

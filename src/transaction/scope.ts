@@ -134,12 +134,12 @@ export abstract class TransactionScope<C extends object, Self> {
 }
 
 /** Calls the user's function and refuses one that is not async: its statements would run on after the end of the transaction. */
-export async function callAsync<T, R>(fn: (tx: T) => Promise<R>, tx: T): Promise<R> {
+export function callAsync<T, R>(fn: (tx: T) => Promise<R>, tx: T): Promise<R> {
 	const returned: unknown = fn(tx)
 	if (typeof (returned as PromiseLike<R> | undefined)?.then !== 'function') {
 		throw new TypeError(
 			`The function given to transaction must be async (return a promise), it returned ${show(returned)}. It was rolled back.`,
 		)
 	}
-	return (await returned) as R
+	return returned as Promise<R>
 }

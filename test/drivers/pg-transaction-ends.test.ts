@@ -94,6 +94,7 @@ test('a transaction that was ended behind its back is reported, not run again, a
 		pool.transaction(async (tx) => {
 			runs += 1
 			const { connection } = (tx as unknown as { state: { connection: pg.PoolClient } }).state
+			await tx.query('select 1')
 			await connection.query('commit')
 		}),
 	).rejects.toMatchObject({ code: 'HOLDFAST_TRANSACTION_CONTROL' })

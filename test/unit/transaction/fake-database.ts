@@ -1,5 +1,5 @@
 /** How does a test play a database with transactions? Statements that fail on command, and a count of every connection lent and returned. */
-import type { CommitMark, CommitVerdict, TransactionDriver, TransactionModes, TransactionStatus } from '../../../src/contract.ts'
+import type { Begun, CommitMark, CommitVerdict, TransactionDriver, TransactionModes, TransactionStatus } from '../../../src/contract.ts'
 import { createScheduler } from '../../../src/outage/scheduler.ts'
 import { PoolCore, type PoolOptions } from '../../../src/pool.ts'
 import { runTransaction, type TransactionHost, type TransactionOptions } from '../../../src/transaction/runner.ts'
@@ -118,10 +118,14 @@ export class FakeDatabase implements TransactionDriver<Session> {
 		return this.sessions.flatMap(({ log }) => log)
 	}
 
-	async begin(session: Session, modes: TransactionModes): Promise<CommitMark | undefined> {
+	async begin(session: Session, modes: TransactionModes): Promise<Begun> {
 		this.modes.push(modes)
 		await this.execute(session, 'BEGIN')
-		return this.mark
+		return { mark: this.mark }
+	}
+
+	async rollback(session: Session): Promise<void> {
+		await this.execute(session, 'ROLLBACK')
 	}
 
 	async look(): Promise<CommitVerdict> {
