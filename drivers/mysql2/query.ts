@@ -77,14 +77,21 @@ export class Statement implements Repeatability {
 	readonly #core: Connections
 	readonly #work: Work
 	readonly #call: Call
+	#connection: Mysql2Connection | undefined
 	readonly idempotent: boolean
 
-	constructor(core: Connections, work: Work) {
+	/** `call`, where the wait for its first connection has begun already. */
+	constructor(core: Connections, work: Work, call?: Call) {
 		const options = ownOptions(work.sql)
 		this.#core = core
 		this.#work = work
-		this.#call = core.call(options)
+		this.#call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
+	}
+
+	/** The connection that it runs on now. */
+	get connection(): Mysql2Connection | undefined {
+		return this.#connection
 	}
 
 	reads(): boolean {
@@ -92,13 +99,13 @@ export class Statement implements Repeatability {
 		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'mysql')
 	}
 
-	/** Starts an attempt. */
+	/** Starts an attempt on the next connection. */
 	run(): void {
 		this.#call.waiting()
 		this.#core.ask(this.#call, (error, connection) => {
 			this.#call.served()
 			if (connection === undefined) this.#work.done(false, this.#call.waitFailed(error))
-			else this.#attempt(connection)
+			else this.attempt(connection)
 		})
 	}
 
@@ -107,7 +114,9 @@ export class Statement implements Repeatability {
 		return typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null)?.sql
 	}
 
-	#attempt(connection: Mysql2Connection): void {
+	/** Starts an attempt on this connection, which goes back to the pool afterwards. */
+	attempt(connection: Mysql2Connection): void {
+		this.#connection = connection
 		const { policy, attemptTimeoutMs } = this.#core
 		policy.counters.attempts += 1
 		const { wakeUps, clock } = policy.scheduler
@@ -121,6 +130,7 @@ export class Statement implements Repeatability {
 			if (told) return
 			told = true
 			wakeUps.cancel(limit)
+			this.#connection = undefined
 			// mysql2 tells an error while it is still at work on the packet that brought it.
 			if (error !== null && error !== undefined) return process.nextTick(() => this.#failed(error, result, connection))
 			this.#core.settle(connection, false)

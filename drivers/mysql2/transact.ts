@@ -4,12 +4,22 @@ import type { Mysql2Core } from './core.ts'
 import { Ledger } from './ledger.ts'
 import { type OnceQuery, ownOptions } from './query.ts'
 import { type Mysql2AttemptState, Mysql2Transaction } from './scope.ts'
-import type { Command, QueryCallback } from './shape.ts'
+import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import type { Answer, Method } from './statement.ts'
 import { Mysql2TransactionDriver } from './transaction.ts'
 
+interface TransactionHost {
+	readonly policy: Mysql2Core['policy']
+	readonly driver: Mysql2TransactionDriver
+	readonly attemptTimeoutMs: number | undefined
+	acquire(call: Call): Promise<Mysql2Connection>
+	scope(state: Mysql2AttemptState): Mysql2Transaction
+}
+
 /** Transactions of one wrapped pool. */
 export interface Transactions {
+	/** What `runTransaction` needs of the pool. */
+	readonly host: TransactionHost
 	/** Sees to the commits of borrowers; undefined where nobody does. */
 	readonly forBorrowers: Mysql2TransactionDriver | undefined
 	transaction<R>(fn: (tx: Mysql2Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
@@ -21,7 +31,7 @@ export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Trans
 	const { scheduler } = core.policy
 	const ledger = commit instanceof CommitLedger ? new Ledger(commit, () => scheduler.clock.now()) : undefined
 	const driver = new Mysql2TransactionDriver(core, ledger)
-	const host = {
+	const host: TransactionHost = {
 		policy: core.policy,
 		driver,
 		attemptTimeoutMs: core.attemptTimeoutMs,
@@ -35,6 +45,7 @@ export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Trans
 		return runTransaction(host, fn, options)
 	}
 	return {
+		host,
 		forBorrowers: commit === 'off' ? undefined : driver,
 		transaction,
 		async once(method, sql, values) {

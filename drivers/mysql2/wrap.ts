@@ -24,11 +24,11 @@ export interface Wrapped {
 
 const wrapped = new WeakMap<Mysql2Pool, Wrapped>()
 
-/** Wraps the pool; one that is wrapped already is left as it is. */
-export function wrapPool(pool: Mysql2Pool, options: PoolOptions): Wrapped {
+/** Wraps the pool; one that is wrapped already is left as it is. `busyTimeoutMs` limits the wait for a busy pool; mysql2 itself has no such limit. */
+export function wrapPool(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs?: number): Wrapped {
 	const known = wrapped.get(pool)
 	if (known !== undefined) return known
-	const made = install(pool, options)
+	const made = install(pool, options, busyTimeoutMs)
 	wrapped.set(pool, made)
 	addMethods(pool, made.added)
 	return made
@@ -45,7 +45,7 @@ export function replace(pool: object, methods: object): void {
 	for (const [name, value] of Object.entries(methods)) Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
-function install(pool: Mysql2Pool, options: PoolOptions): Wrapped {
+function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number | undefined): Wrapped {
 	const bare = Object.getPrototypeOf(pool) as Mysql2Pool
 	const disabled = options.enabled === false
 	const source = new Mysql2Source(pool, bare, disabled, {
@@ -60,7 +60,7 @@ function install(pool: Mysql2Pool, options: PoolOptions): Wrapped {
 	const core: Mysql2Core = new Mysql2Core(
 		pool,
 		bare,
-		{ source, address: socketPath ?? `${host}:${port}`, busyTimeoutMs: undefined, busyTimeoutError: () => new Error('unused') },
+		{ source, address: socketPath ?? `${host}:${port}`, busyTimeoutMs, busyTimeoutError: () => new Error('No connections available.') },
 		options,
 	)
 	// After a `resetOnRelease` it comes later than the call.
