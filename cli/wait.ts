@@ -1,5 +1,5 @@
 /** When does the database answer a query? Waits at the gate of its endpoint, tells how it stands, and then runs the command. */
-import { retry, type Stats, systemClock, wait } from '../src/index.ts'
+import { retry, type Stats, stop, systemClock, wait } from '../src/index.ts'
 import { diagnose } from './diagnosis.ts'
 import { sayDuration } from './duration.ts'
 import { endings } from './exit-codes.ts'
@@ -39,7 +39,7 @@ export async function waitFor(options: WaitOptions, terminal: Terminal, secrets:
 	const display = show(pool, address, options.quiet ? undefined : terminal, elapsed)
 	const limit = timeLimit(options.timeoutMs, interrupted.signal)
 	try {
-		await answered(pool, options, limit.signal)
+		await answered(pool, options, limit.signal, display.refused)
 		display.stop()
 		if (!options.quiet) terminal.tell(`${address} answers after ${elapsed()}`)
 	} catch (error) {
@@ -62,14 +62,23 @@ export async function waitFor(options: WaitOptions, terminal: Terminal, secrets:
 }
 
 /** Resolves when the database answers a query; rejects with what waiting does not mend, or when the signal is aborted. */
-async function answered(pool: WaitingPool, { patient }: WaitOptions, signal: AbortSignal): Promise<void> {
+async function answered(
+	pool: WaitingPool,
+	{ patient }: WaitOptions,
+	signal: AbortSignal,
+	tellRefusal: (words: string) => void,
+): Promise<void> {
 	const aborted = new Promise<never>((_resolve, reject) => {
 		signal.addEventListener('abort', () => reject(signal.reason), { once: true })
 	})
 	const ready = () => pool.holdfast.ready({ deadlineMs: Number.POSITIVE_INFINITY, signal })
 	const asked = patient
 		? retry(ready, {
-				when: () => !signal.aborted,
+				stop: stop.never,
+				when: ({ error }) => {
+					if (!signal.aborted) tellRefusal(states[diagnose(error).state].words)
+					return !signal.aborted
+				},
 				wait: wait.randomExponential({ multiplierMs: refusedAgainAfterMs.firstMs, maxMs: refusedAgainAfterMs.maxMs }),
 				signal,
 				reraise: true,
@@ -96,23 +105,41 @@ function timeLimit(timeoutMs: number, outer: AbortSignal): { readonly signal: Ab
 }
 
 /** Shows how the endpoint stands: a line that changes in a terminal, else a line for each change. */
-function show(pool: WaitingPool, address: string, terminal: Terminal | undefined, elapsed: () => string): { stop(): void } {
-	if (terminal === undefined) return { stop() {} }
-	let last = ''
+function show(pool: WaitingPool, address: string, terminal: Terminal | undefined, elapsed: () => string): Display {
+	if (terminal === undefined) return { refused() {}, stop() {} }
+	let told = ''
+	let refusal: string | undefined
 	let timer: unknown
 	const look = () => {
 		const { endpoint } = pool.holdfast.stats()
-		const now = `${address} ${describe(pool.holdfast.stats())}`
+		const now = `${address} ${describe(pool.holdfast.stats(), refusal)}`
 		if (terminal.isLive) terminal.update(`holdfast: ${now} (${elapsed()})`)
-		else if (now !== last && endpoint.state === 'down') terminal.tell(`${now}; waiting`)
-		last = now
-		timer = systemClock.setTimer(look, lookEveryMs)
+		else if (now !== told && (endpoint.state === 'down' || refusal !== undefined)) {
+			terminal.tell(`${now}; waiting`)
+			told = now
+		}
 	}
-	look()
-	return { stop: () => systemClock.clearTimer(timer) }
+	const lookAgain = () => {
+		look()
+		timer = systemClock.setTimer(lookAgain, lookEveryMs)
+	}
+	lookAgain()
+	return {
+		refused(words) {
+			refusal = words
+			look()
+		},
+		stop: () => systemClock.clearTimer(timer),
+	}
 }
 
-/** The endpoint in the words of `states`, or these where it has not said or refused anything yet. */
+interface Display {
+	/** The server has let us know that it does not want us; it is asked again. */
+	refused(words: string): void
+	stop(): void
+}
+
+/** The endpoint in the words of `states`, or these where nothing keeps us from it. */
 function describe({ endpoint }: Stats, otherwise = 'has not answered yet'): string {
 	// It let us in: what it said before is over.
 	const fault = endpoint.state === 'up' || endpoint.state === 'recovering' ? undefined : endpoint.lastFault
