@@ -3,10 +3,10 @@ import type { Work } from './query.ts'
 import type { Command, Mysql2Connection, Mysql2Pool, QueryCallback } from './shape.ts'
 
 /** A command of mysql2's own class, for the caller to listen to and to stream from. It is never sent itself. */
-export function commandFor(pool: Mysql2Pool, bare: Mysql2Pool, sql: unknown, values: unknown, callback: unknown): Command {
+export function commandFor(query: Mysql2Pool['query'], config: unknown, sql: unknown, values: unknown, callback: unknown): Command {
 	// mysql2's own `query` reads the arguments, and then asks for a connection, which does not come.
-	const standIn = { config: pool.config, getConnection: () => {} } as unknown as Mysql2Pool
-	return bare.query.call(standIn, sql, values, callback as QueryCallback | undefined)
+	const standIn = { config, getConnection: () => {} } as unknown as Mysql2Pool
+	return query.call(standIn, sql, values, callback as QueryCallback | undefined)
 }
 
 /** A rerun must send what the call said, also where the caller has used its options for another call since. */

@@ -1,9 +1,10 @@
 /** What does a wrapped mysql2 pool do that the bare one does not? `holdfast(pool)` installs the methods; it holds no policy. */
-import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, QueryResult } from 'mysql2'
-import type { Pool as PromisePool } from 'mysql2/promise'
+import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, PoolCluster, QueryResult } from 'mysql2'
+import type { PoolCluster as PromiseCluster, Pool as PromisePool } from 'mysql2/promise'
 import { checkPoolOptions, type PoolOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
+import { wrapCluster } from './cluster.ts'
 import type { QueryOptions } from './query.ts'
-import { isMysql2Pool, isMysql2PromisePool } from './shape.ts'
+import { isMysql2Cluster, isMysql2Pool, isMysql2PromiseCluster, isMysql2PromisePool } from './shape.ts'
 import { addMethods, wrapPool } from './wrap.ts'
 
 export type { PoolOptions as HoldfastOptions, QueryOptions, Stats, TransactionOptions }
@@ -41,18 +42,37 @@ interface PromiseStatements {
 	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]>
 }
 
-export type HoldfastPool<P extends Pool | PromisePool = Pool> = P & HoldfastMethods & (P extends PromisePool ? PromiseStatements : unknown)
+/** What `holdfast` adds to a cluster. */
+export interface HoldfastClusterMethods {
+	/** As that of a pool, on one node: the next of those that can be reached. */
+	transaction: HoldfastMethods['transaction']
+	readonly holdfast: {
+		/** Counts of each node since it was wrapped, by its name. */
+		stats(): Readonly<Record<string, Stats>>
+		/** Resolves when any node answers a query. Rejects as that of a pool. */
+		ready: HoldfastMethods['holdfast']['ready']
+	}
+}
+
+type Cluster = PoolCluster | PromiseCluster
+
+export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = P &
+	(P extends Cluster ? HoldfastClusterMethods : HoldfastMethods) &
+	(P extends PromisePool ? PromiseStatements : unknown)
 
 /**
- * Wraps a pool of `mysql2` or `mysql2/promise`: the same object, whose calls now run through restarts, failovers and conflicts. A promise
- * pool and the callback pool inside it are wrapped together. A pool that is wrapped already is returned as it is.
+ * Wraps a pool or a cluster of `mysql2` or `mysql2/promise`: the same object, whose calls now run through restarts, failovers and
+ * conflicts. A promise pool and the callback pool inside it are wrapped together, and a cluster with all its nodes: there a node that is
+ * down is passed over until it is back. A pool that is wrapped already is returned as it is.
  * Throws a TypeError for anything else, and for a bad option.
  */
-export function holdfast<P extends Pool | PromisePool>(pool: P, options: PoolOptions = {}): HoldfastPool<P> {
+export function holdfast<P extends Pool | PromisePool | Cluster>(pool: P, options: PoolOptions = {}): HoldfastPool<P> {
 	const given: unknown = pool
 	checkPoolOptions(options)
 	checkCommit(options)
-	if (isMysql2Pool(given)) wrapPool(given, options)
+	if (isMysql2Cluster(given)) wrapCluster(given, options)
+	else if (isMysql2PromiseCluster(given)) addMethods(given, wrapCluster(given.poolCluster, options))
+	else if (isMysql2Pool(given)) wrapPool(given, options)
 	else if (isMysql2PromisePool(given)) addMethods(given, wrapPool(given.pool, options).added)
 	else throw new TypeError(`holdfast: pool must be a pool of mysql2 (createPool() or createPoolCluster()), got ${show(given)}`)
 	return pool as HoldfastPool<P>

@@ -15,17 +15,27 @@ export function lend(core: Mysql2Core, driver: Mysql2TransactionDriver | undefin
 		deadlineAtMs,
 		signal,
 		done: (error, connection) => {
-			if (connection === undefined) return callback(error)
-			if (driver === undefined) return callback(null, connection)
-			const lendIt = (unusable?: HoldfastError) => {
-				new Loan(core, driver, connection, unusable)
-				callback(null, connection)
-			}
-			const { ledger } = driver
-			if (ledger === undefined || ledger.prepared) lendIt()
-			else prepare(ledger, connection, lendIt)
+			if (connection === undefined) callback(error)
+			else handOver(core, driver, connection, callback)
 		},
 	})
+}
+
+/** Gives a borrower the connection that was got for it. */
+export function handOver(
+	core: Mysql2Core,
+	driver: Mysql2TransactionDriver | undefined,
+	connection: Mysql2Connection,
+	callback: ConnectionCallback,
+): void {
+	if (driver === undefined) return callback(null, connection)
+	const lendIt = (unusable?: HoldfastError) => {
+		new Loan(core, driver, connection, unusable)
+		callback(null, connection)
+	}
+	const { ledger } = driver
+	if (ledger === undefined || ledger.prepared) lendIt()
+	else prepare(ledger, connection, lendIt)
 }
 
 /** Whether there is a ledger is found out before the first borrower has begun a transaction: creating it would commit that. */

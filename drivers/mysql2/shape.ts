@@ -128,3 +128,53 @@ export function isMysql2Pool(value: unknown): value is Mysql2Pool {
 export function isMysql2PromisePool(value: unknown): value is Mysql2PromisePool {
 	return typeof value === 'object' && value !== null && isMysql2Pool((value as { pool?: unknown }).pool)
 }
+
+/** A server of a cluster. */
+export interface ClusterNode {
+	readonly id: string
+	readonly pool: Mysql2Pool
+}
+
+/** The nodes of a cluster whose name fits a pattern. */
+export interface ClusterNamespace {
+	readonly _pattern: string
+	/** Picks one of these names: in turn, by chance, or the first. */
+	readonly _selector: (ids: readonly string[]) => string
+	getConnection(callback: ConnectionCallback): unknown
+	query(sql: unknown, values?: unknown, callback?: QueryCallback): Command
+	execute(sql: unknown, values?: unknown, callback?: QueryCallback): unknown
+}
+
+export interface Mysql2Cluster extends EventEmitter {
+	readonly _nodes: Readonly<Record<string, ClusterNode>>
+	readonly _namespaces: Readonly<Record<string, ClusterNamespace>>
+	/** False: the pool of one node fails, and no other is tried. */
+	readonly _canRetry: boolean
+	_findNodeIds(pattern: string): readonly string[]
+	add(...given: unknown[]): void
+	of(pattern?: string, selector?: string): ClusterNamespace
+	end(callback?: (error?: unknown) => void): void
+}
+
+/** A cluster of `mysql2/promise`: everything it does goes through `poolCluster`. */
+export interface Mysql2PromiseCluster {
+	readonly poolCluster: Mysql2Cluster
+}
+
+/** Whether it is a cluster of mysql2, by the parts that are used. */
+export function isMysql2Cluster(value: unknown): value is Mysql2Cluster {
+	if (typeof value !== 'object' || value === null) return false
+	const cluster = value as Partial<Mysql2Cluster>
+	return (
+		typeof cluster.add === 'function' &&
+		typeof cluster.of === 'function' &&
+		typeof cluster.end === 'function' &&
+		typeof cluster._findNodeIds === 'function' &&
+		typeof cluster._nodes === 'object'
+	)
+}
+
+/** Whether it is a cluster of mysql2/promise. */
+export function isMysql2PromiseCluster(value: unknown): value is Mysql2PromiseCluster {
+	return typeof value === 'object' && value !== null && isMysql2Cluster((value as { poolCluster?: unknown }).poolCluster)
+}

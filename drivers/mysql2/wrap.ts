@@ -17,6 +17,7 @@ export interface Added {
 /** A wrapped pool, for what is made of several of them. */
 export interface Wrapped {
 	readonly core: Mysql2Core
+	readonly transactions: Transactions
 	readonly added: Added
 	/** Hears of every connection attempt that failed. */
 	onFailure: ((error: unknown) => void) | undefined
@@ -69,7 +70,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 	})
 	const transactions = transactionsOf(core, options)
 	const added: Added = { transaction: transactions.transaction, holdfast: { stats: () => core.stats(), ready: readyOf(core) } }
-	const made: Wrapped = { core, added, onFailure: undefined }
+	const made: Wrapped = { core, transactions, added, onFailure: undefined }
 	if (!disabled) replace(pool, replacedMethods(pool, core, source, bare, added, transactions))
 	return made
 }
@@ -115,7 +116,7 @@ function replacedMethods(
 			if (core.ending) return bare.query.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
 			const given = typeof values === 'function' ? undefined : values
-			const command = commandFor(pool, bare, sql, given, done)
+			const command = commandFor(bare.query, pool.config, sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
 			new Statement(core, done === undefined ? rowsWork(command, said, given) : queryWork(command, said, given, done)).run()
