@@ -114,8 +114,8 @@ function connectionsOf(nodes: Nodes): Connections {
 
 function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 	const bare = Object.getPrototypeOf(namespace) as ClusterNamespace
-	// Without a node, or after the end, mysql2's own error says so.
-	const none = () => nodes.all().every((node) => node.wrapped.core.ending)
+	// Without a node mysql2's own error says so.
+	const none = () => nodes.all().length === 0
 	replace(namespace, {
 		getConnection(callback: ConnectionCallback) {
 			if (none()) return bare.getConnection.call(namespace, callback)

@@ -72,7 +72,7 @@ test('a promise cluster is wrapped with the cluster in it, and nodes that are ad
 	expect(Object.keys(cluster.holdfast.stats())).toEqual(['first'])
 	expect(cluster.holdfast.stats().first).toMatchObject({ endpoint: { address: `${one.host}:${one.port}` } })
 	await cluster.end()
-	expect(await ending(() => cluster.of('first').query(port))).toMatchObject({ rejected: { message: 'Pool is closed.' } })
+	expect(await ending(() => cluster.of('first').query(port))).toMatchObject({ rejected: { code: 'HOLDFAST_CLOSED' } })
 })
 
 test('a node that goes down is passed over without an error, and used again when it is back', async () => {
