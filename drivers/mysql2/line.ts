@@ -156,10 +156,11 @@ export class Line implements Begun {
 
 	#failed(error: unknown, definition: boolean, before: string | undefined): void {
 		const { scope } = this.#core.call({}).classify(error, 'statement')
-		if (scope === 'transaction') this.failure = error
-		else if (scope === 'statement') this.#suspect = { error, definition, before }
+		if (scope === 'transaction') this.failure ??= error
 		// A time limit of mysql2's own: the server may never answer on this connection again.
-		else cut(this.#connection)
+		else if (scope !== 'statement') cut(this.#connection)
+		// In a failed transaction there is nothing more to find out.
+		else if (this.failure === undefined) this.#suspect = { error, definition, before }
 	}
 
 	/** The answer of a ping carries the status that an error does not. */
