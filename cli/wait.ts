@@ -75,9 +75,10 @@ async function answered(
 	const asked = patient
 		? retry(ready, {
 				stop: stop.never,
-				when: ({ error }) => {
-					if (!signal.aborted) tellRefusal(states[diagnose(error).state].words)
-					return !signal.aborted
+				when: ({ failed, error }) => {
+					const again = failed && !signal.aborted
+					if (again) tellRefusal(states[diagnose(error).state].words)
+					return again
 				},
 				wait: wait.randomExponential({ multiplierMs: refusedAgainAfterMs.firstMs, maxMs: refusedAgainAfterMs.maxMs }),
 				signal,
