@@ -29,7 +29,8 @@ export interface Backend {
 	counts(): { readonly total: number; readonly idle: number; readonly waiting: number }
 	/** A connection of the driver's own, lent until it is given back. */
 	borrow(): Promise<KnexConnection>
-	giveBack(connection: KnexConnection): void
+	/** False where it was not lent, or was given back already. */
+	giveBack(connection: KnexConnection): boolean
 	/** Waits for a connection, on which the statement then starts. */
 	statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection>
 	/** Runs `work` in a transaction that the driver begins and ends, as often as transient faults need it. */

@@ -1,10 +1,11 @@
 /** What of a knex instance has to be replaced? All of it is here: a subclass for its client, and one method of its context. */
 import type { PoolOptions } from '../../src/driver.ts'
 import type { MakeBackend } from './backend.ts'
+import { keepLockErrors } from './lock-error.ts'
 import { canBegin } from './options.ts'
 import { type FormerPool, KnexPool } from './pool.ts'
 import { runnerClass } from './runner.ts'
-import type { ClientConfig, KnexClient, KnexConnection, KnexContext, KnexInstance, RunnerClass } from './shape.ts'
+import type { ClientConfig, KnexClient, KnexConnection, KnexInstance, RunnerClass } from './shape.ts'
 import { wholeTransaction } from './transaction.ts'
 
 /** How an instance was wrapped. A class, for knex copies plain objects deeply when it clones a client. */
@@ -35,14 +36,11 @@ export function graft(knex: KnexInstance, options: PoolOptions, make: MakeBacken
 		client.pool = new KnexPool(client, client.config, options, make, former)
 		if (former !== undefined && !former.isEmpty()) former.destroy().catch(() => {})
 	}
-	graftContext(knex.context)
+	graftInstance(knex)
 }
 
 /** The pool of the instance; undefined while it has none. */
 export const poolOfKnex = (knex: KnexInstance): KnexPool | undefined => poolOf(knex.client.pool)
-
-/** Whether the client, or the one that it was cloned from, was wrapped. */
-export const isGrafted = ({ client }: KnexInstance): boolean => (client as WrappedClient).__holdfast !== undefined
 
 function prototypeFor(base: object): object {
 	let made = subclasses.get(base)
@@ -78,7 +76,8 @@ function subclass(Base: ClientClass): ClientClass {
 }
 
 /** `transaction(fn)` is run as a whole. The clones that `withUserParams` makes have a context of their own. */
-function graftContext(context: KnexContext): void {
+function graftInstance(knex: KnexInstance): void {
+	const { context } = knex
 	const { _transaction, withUserParams } = context
 	context._transaction = function (container, config, outer = null) {
 		const pool = poolOf(this.client.pool)
@@ -88,7 +87,8 @@ function graftContext(context: KnexContext): void {
 	}
 	context.withUserParams = function (params) {
 		const clone = withUserParams.call(this, params)
-		graftContext(clone.context)
+		graftInstance(clone)
 		return clone
 	}
+	keepLockErrors(knex)
 }

@@ -2,9 +2,11 @@
 import type { Knex } from 'knex'
 import { checkPoolOptions, type PoolOptions, type Stats, show } from '../../src/driver.ts'
 import type { MakeBackend } from './backend.ts'
-import { graft, isGrafted, poolOfKnex } from './graft.ts'
+import { graft, poolOfKnex } from './graft.ts'
+import { Mysql2Backend } from './mysql2-backend.ts'
 import type { OwnTransactionOptions, QueryOptions } from './options.ts'
 import { PgBackend } from './pg-backend.ts'
+import { restingStats } from './resting.ts'
 import { isKnex, type KnexInstance } from './shape.ts'
 
 export {
@@ -37,7 +39,7 @@ export interface HoldfastMethods {
 	 */
 	transaction<T>(fn: (trx: Transaction) => Promise<T>, config?: TransactionConfig): Promise<T>
 	readonly holdfast: {
-		/** Counts since the instance was wrapped. Undefined before the first connection where `connection` is a function. */
+		/** Counts since the instance was wrapped. */
 		stats(): Stats
 		/** Resolves when the database answers a query. Rejects with a DeadlineError, or at once with an error that waiting does not mend. */
 		ready(options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>
@@ -46,10 +48,12 @@ export interface HoldfastMethods {
 
 export type HoldfastKnex<K extends Knex = Knex> = K & HoldfastMethods
 
-const backends: Readonly<Record<string, MakeBackend>> = {
-	pg: (...given) => new PgBackend(...given),
-	cockroachdb: (...given) => new PgBackend(...given),
-	'pg-redshift': (...given) => new PgBackend(...given),
+/** By the name of knex's client. */
+const backends: Readonly<Record<string, { readonly make: MakeBackend; readonly verifies: boolean }>> = {
+	pg: { make: (...given) => new PgBackend(...given), verifies: true },
+	cockroachdb: { make: (...given) => new PgBackend(...given), verifies: true },
+	'pg-redshift': { make: (...given) => new PgBackend(...given), verifies: true },
+	mysql2: { make: (...given) => new Mysql2Backend(...given), verifies: false },
 }
 
 /**
@@ -62,19 +66,26 @@ export function holdfast<K extends Knex>(knex: K, options: PoolOptions = {}): Ho
 	const instance = knex as unknown as KnexInstance
 	if (instance.isTransaction) throw new TypeError('holdfast: knex must be an instance, not one of its transactions')
 	checkPoolOptions(options)
-	const make = backends[instance.client.driverName]
-	if (make === undefined)
+	const backend = backends[instance.client.driverName]
+	if (backend === undefined)
 		throw new TypeError(
 			`holdfast: the client of knex must be one of ${Object.keys(backends).join(', ')}, got ${show(instance.client.driverName)}`,
 		)
-	if (!isGrafted(instance)) {
-		graft(instance, options, make)
-		const value = {
-			stats: () => poolOfKnex(instance)?.stats(),
-			ready: async (given?: object) => poolOfKnex(instance)?.ready(given),
-		}
-		// Enumerable: knex copies it to the clones of `withUserParams`.
-		Object.defineProperty(knex, 'holdfast', { value, configurable: true, enumerable: true })
+	if (options.commit === 'verify' && !backend.verifies)
+		throw new TypeError(
+			'commit must be a ledger made by commitLedger or \'off\' here: MySQL and MariaDB keep no record to verify a commit by, got "verify"',
+		)
+	if (Object.hasOwn(knex, 'holdfast')) return knex as unknown as HoldfastKnex<K>
+	if (options.enabled !== false) graft(instance, options, backend.make)
+	const value = {
+		stats: () => poolOfKnex(instance)?.stats() ?? restingStats,
+		ready: async (given?: object) => {
+			const pool = poolOfKnex(instance)
+			if (pool === undefined) await (knex as Knex).raw('SELECT 1')
+			else await pool.ready(given)
+		},
 	}
+	// Enumerable: knex copies it to the clones of `withUserParams`.
+	Object.defineProperty(knex, 'holdfast', { value, configurable: true, enumerable: true })
 	return knex as unknown as HoldfastKnex<K>
 }

@@ -8,9 +8,10 @@ import { PgTransaction } from '../pg/transaction.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
 import type { QueryOptions } from './options.ts'
-import { makePgPool, nextUid } from './pg-pool.ts'
+import { makePgPool } from './pg-pool.ts'
 import { PgStatementConnection } from './pg-statement.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
+import { nextUid } from './uid.ts'
 
 export class PgBackend implements Backend {
 	readonly pool: PgPool

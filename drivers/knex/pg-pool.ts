@@ -3,6 +3,7 @@ import type { PgClient, PgClientClass, PgPool, QueryCallback } from '../pg/shape
 import { busyError } from './faults.ts'
 import { refreshSettings } from './provider.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
+import { nextUid } from './uid.ts'
 
 interface PgDriver {
 	readonly Pool: new (options: object) => PgPool
@@ -43,14 +44,6 @@ function connectionSettings({ connectionSettings: settings }: KnexClient, create
 	const copy = Object.create(Object.getPrototypeOf(settings), Object.getOwnPropertyDescriptors(settings))
 	copy.connectionTimeoutMillis ??= createTimeoutMs
 	return copy
-}
-
-let connections = 0
-
-/** The name of a connection in knex's events. */
-export function nextUid(): string {
-	connections += 1
-	return `__knexUid${connections}`
 }
 
 /** What knex does with each new connection: version, search path, the user's `afterCreate`. */

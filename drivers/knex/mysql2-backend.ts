@@ -1,0 +1,100 @@
+/** What stands behind knex's pool on MySQL and MariaDB? A pool of `mysql2`, wrapped by the driver for mysql2. */
+import { type AttemptState, type Call, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
+import { cut } from '../mysql2/client.ts'
+import { Mysql2Transaction } from '../mysql2/scope.ts'
+import type { Mysql2Connection, Mysql2Pool } from '../mysql2/shape.ts'
+import { type Wrapped, wrapPool } from '../mysql2/wrap.ts'
+import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
+import { acquireError } from './faults.ts'
+import { makeMysql2Pool } from './mysql2-pool.ts'
+import { Mysql2StatementConnection } from './mysql2-statement.ts'
+import type { QueryOptions } from './options.ts'
+import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
+import { nextUid } from './uid.ts'
+
+export class Mysql2Backend implements Backend {
+	readonly pool: Mysql2Pool
+	readonly #wrapped: Wrapped
+	readonly #refresh: () => Promise<void>
+	readonly #lent = new WeakSet<KnexConnection>()
+
+	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions) {
+		const given = config.connectionPool as (Mysql2Pool & { pool?: Mysql2Pool }) | undefined
+		// That of mysql2/promise holds a callback pool, which knex takes as well.
+		const { pool, refresh } =
+			given === undefined ? makeMysql2Pool(client, config) : { pool: given.pool ?? given, refresh: () => Promise.resolve() }
+		this.pool = pool
+		this.#refresh = refresh
+		this.#wrapped = wrapPool(pool, options, given === undefined ? client.getPoolSettings(config.pool).acquireTimeoutMillis : undefined)
+	}
+
+	counts(): { total: number; idle: number; waiting: number } {
+		const { _allConnections: all, _freeConnections: free } = this.pool
+		return { total: all.length, idle: free.length, waiting: this.#wrapped.core.waiting }
+	}
+
+	async borrow(): Promise<KnexConnection> {
+		await this.#refresh()
+		const connection = await new Promise<Mysql2Connection & KnexConnection>((resolve, reject) => {
+			this.pool.getConnection((error, lent) => (lent === undefined ? reject(error) : resolve(lent)))
+		})
+		connection.__knexUid ??= nextUid()
+		this.#lent.add(connection)
+		return connection
+	}
+
+	giveBack(connection: KnexConnection): boolean {
+		if (!this.#lent.delete(connection)) return false
+		const mine = connection as unknown as Mysql2Connection
+		if (connection.__knex__disposed === undefined) mine.release()
+		else mine.destroy()
+		return true
+	}
+
+	async statement({ deadlineMs, signal, label }: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+		await this.#refresh()
+		const { core } = this.#wrapped
+		const abort = mayBeAbandoned ? new AbortController() : undefined
+		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
+		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
+		const connection: Mysql2Connection & KnexConnection = await core.acquire(call)
+		connection.__knexUid ??= nextUid()
+		return new Mysql2StatementConnection(this.pool, core, call, connection, abort)
+	}
+
+	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
+		const { host } = this.#wrapped.transactions
+		const acquire = async (call: Call) => {
+			await this.#refresh()
+			return host.acquire(call).catch((error) => Promise.reject(acquireError(error)))
+		}
+		const scope = (state: AttemptState<Mysql2Connection>): Mysql2Transaction => new LinkedTransaction(state)
+		await runTransaction({ ...host, nests: true, acquire, scope }, (tx) => work(tx as LinkedTransaction), options)
+	}
+
+	stats(): Stats {
+		return this.#wrapped.core.stats()
+	}
+
+	ready(options?: object): Promise<void> {
+		return this.#wrapped.added.holdfast.ready(options)
+	}
+
+	async end(): Promise<void> {
+		if (this.pool._closed) return
+		await new Promise<void>((resolve, reject) => {
+			this.pool.end((error) => (error ? reject(error) : resolve()))
+		})
+	}
+}
+
+/** A transaction's handle that also shows its connection, for what knex's users do with that beside queries. */
+class LinkedTransaction extends Mysql2Transaction implements TransactionLink {
+	get connection(): Mysql2Connection {
+		return this.state.connection
+	}
+
+	cut(error: Error): void {
+		cut(this.state.connection, error)
+	}
+}

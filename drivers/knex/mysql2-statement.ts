@@ -1,0 +1,88 @@
+/** On what does a builder's one statement run, on MySQL and MariaDB? On a connection that may change when the statement is run again. */
+import type { Call } from '../../src/driver.ts'
+import { cut } from '../mysql2/client.ts'
+import type { Mysql2Core } from '../mysql2/core.ts'
+import { isOnce, Statement } from '../mysql2/query.ts'
+import type { Mysql2Connection, Mysql2Pool, QueryCallback } from '../mysql2/shape.ts'
+import type { StatementConnection } from './backend.ts'
+import { keepMessage } from './faults.ts'
+import type { KnexConnection } from './shape.ts'
+
+export class Mysql2StatementConnection implements StatementConnection {
+	__knexTxId: undefined
+	readonly __knexUid: string | undefined
+	readonly #pool: Mysql2Pool
+	readonly #core: Mysql2Core
+	readonly #abort: AbortController | undefined
+	// The first statement takes these over.
+	#call: Call | undefined
+	#connection: Mysql2Connection | undefined
+	#statement: Statement | undefined
+
+	constructor(pool: Mysql2Pool, core: Mysql2Core, call: Call, connection: Mysql2Connection, abort: AbortController | undefined) {
+		this.#pool = pool
+		this.#core = core
+		this.#call = call
+		this.#connection = connection
+		this.#abort = abort
+		this.__knexUid = (connection as KnexConnection).__knexUid
+	}
+
+	/** As knex calls it: with a callback, or without one for a stream. */
+	query(sql: unknown, values?: unknown, callback?: unknown): unknown {
+		if (typeof callback !== 'function') {
+			this.release()
+			return this.#pool.query(sql, values)
+		}
+		const done: QueryCallback = (error, rows, fields) => (callback as QueryCallback)(keepMessage(error), rows, fields)
+		if (isOnce(sql)) {
+			this.release()
+			return this.#pool.query(sql, values, done)
+		}
+		const call = this.#call
+		const connection = this.#connection
+		this.#call = undefined
+		this.#connection = undefined
+		const work = {
+			sql,
+			timed: true,
+			begun: () => false,
+			start: (on: Mysql2Connection, answered: QueryCallback) => void on.query(sql, values, answered),
+			done: (_served: boolean, error: unknown, rows?: unknown, fields?: unknown) => done(error, rows, fields),
+		}
+		this.#statement = new Statement(this.#core, work, call)
+		if (connection === undefined) this.#statement.run()
+		else this.#statement.attempt(connection)
+		return undefined
+	}
+
+	/** By which `KILL QUERY` finds what runs. */
+	get threadId(): number | null | undefined {
+		return this.#running()?.threadId
+	}
+
+	get __knex__disposed(): unknown {
+		return this.#abort?.signal.aborted ? this.#abort.signal.reason : undefined
+	}
+
+	/** knex gave up waiting for the statement: it is neither run again nor left running on a connection of the pool. */
+	set __knex__disposed(error: unknown) {
+		this.abandon(error)
+		const connection = this.#running()
+		if (connection !== undefined) cut(connection)
+	}
+
+	abandon(error: unknown): void {
+		this.#abort?.abort(error)
+	}
+
+	release(): void {
+		const connection = this.#connection
+		this.#connection = undefined
+		if (connection !== undefined) this.#core.settle(connection, false)
+	}
+
+	#running(): Mysql2Connection | undefined {
+		return this.#connection ?? this.#statement?.connection
+	}
+}
