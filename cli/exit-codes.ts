@@ -15,6 +15,10 @@ export const endings = {
 	missing: { code: 3, meaning: 'a package that is needed is not installed: `pg`, `mysql2` or `knex`' },
 	advice: { code: 4, meaning: '`doctor --strict`: the database is up, and there are warnings' },
 	inDoubt: { code: 5, meaning: '`migrate`: it is not known whether a migration was applied; the text says how to find out' },
+	locked: {
+		code: 6,
+		meaning: '`migrate`: others hold a lock that is needed, or another runner works; nothing was applied by this migration',
+	},
 	bug: { code: 70, meaning: 'an error inside Holdfast itself' },
 	timeout: { code: 124, meaning: '`wait` and `migrate`: the time was up before the database answered' },
 	notExecutable: { code: 126, meaning: '`wait`: the command behind `--` cannot be run' },

@@ -1,11 +1,12 @@
 /** Which commands and options are there? The command line as commander reads it; every error in one place. */
 import { createRequire } from 'node:module'
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import { examineDatabase } from './doctor.ts'
 import { readDuration } from './duration.ts'
 import { endings } from './exit-codes.ts'
 import { explainErrors } from './explain/explain.ts'
 import { Interrupted } from './interruption.ts'
+import { type MigrateRun, migrateCommands, runMigrations } from './migrate/migrate.ts'
 import { Secrets } from './secrets.ts'
 import { type Streams, Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -85,8 +86,74 @@ async function parse(words: readonly string[], terminal: Terminal, secrets: Secr
 			exitCode = explainErrors(texts, options.json ?? false, terminal)
 		})
 
+	add(program, terminal, 'migrate')
+		.description("Runs knex's migrations through restarts and conflicts, without blocking the application, and never twice.")
+		.usage('[options] [latest|up|down|rollback|list] [name]')
+		.addArgument(new Argument('[command]', 'what to do, by the names of knex').choices(migrateCommands).default('latest'))
+		.argument('[name]', 'the migration that up or down is about; default: the next, or the last one')
+		.option('--knexfile <path>', 'default: knexfile.js, .mjs, .cjs, .ts, .mts or .cts, here or above')
+		.option('--cwd <path>', 'the folder that paths start from')
+		.option('--env <name>', 'the environment in the knexfile; default: NODE_ENV, else development')
+		.option('--all', 'rollback takes back every migration, not only the last batch')
+		.option('--migrations-directory <path>', 'instead of that of the knexfile')
+		.option('--migrations-table-name <name>', 'instead of that of the knexfile')
+		.option('-t, --timeout <time>', 'how long one wait for the database may last; 0 for ever', '60s')
+		.option('--runner-timeout <time>', 'how long to wait for another runner; 0 for ever', '10m')
+		.option('--lock-timeout <time>', 'the longest that a statement waits for a lock in one try', '500ms')
+		.option('--queue', 'when all tries for a lock failed, queue for it like anybody: everybody behind it waits too')
+		.option('--applied <name...>', 'migrations in doubt that were found to be applied')
+		.option('--not-applied <name...>', 'migrations in doubt that were found not to be applied')
+		.option('-q, --quiet', 'show no progress')
+		.option('--stack', 'print the stack of an error')
+		.action(async (command: MigrateRun['command'], name: string | undefined, options: MigrateWords) => {
+			exitCode = await runMigrations(migrateRun(command, name, options), terminal, secrets)
+		})
+
 	await program.parseAsync([...own], { from: 'user' })
 	return exitCode
+}
+
+interface MigrateWords {
+	readonly knexfile?: string
+	readonly cwd?: string
+	readonly env?: string
+	readonly all?: boolean
+	readonly migrationsDirectory?: string
+	readonly migrationsTableName?: string
+	readonly timeout: string
+	readonly runnerTimeout: string
+	readonly lockTimeout: string
+	readonly queue?: boolean
+	readonly applied?: string[]
+	readonly notApplied?: string[]
+	readonly quiet?: boolean
+	readonly stack?: boolean
+}
+
+function migrateRun(command: MigrateRun['command'], name: string | undefined, words: MigrateWords): MigrateRun {
+	if (name !== undefined && command !== 'up' && command !== 'down')
+		throw new UsageError(`a name goes with up and down, not with ${command}`)
+	if (words.all === true && command !== 'rollback') throw new UsageError(`--all goes with rollback, not with ${command}`)
+	const lockTimeoutMs = readDuration('--lock-timeout', words.lockTimeout)
+	if (lockTimeoutMs === Number.POSITIVE_INFINITY) throw new UsageError('--lock-timeout must be more than 0')
+	return {
+		command,
+		name,
+		knexfile: words.knexfile,
+		cwd: words.cwd,
+		env: words.env,
+		all: words.all ?? false,
+		directory: words.migrationsDirectory,
+		tableName: words.migrationsTableName,
+		deadlineMs: readDuration('--timeout', words.timeout),
+		runnerDeadlineMs: readDuration('--runner-timeout', words.runnerTimeout),
+		lockTimeoutMs,
+		queue: words.queue ?? false,
+		applied: words.applied ?? [],
+		notApplied: words.notApplied ?? [],
+		quiet: words.quiet ?? false,
+		stack: words.stack ?? false,
+	}
 }
 
 function add(program: Command, terminal: Terminal, name: string): Command {

@@ -22,6 +22,10 @@ export class Terminal {
 		return this.#streams.err.isTTY === true && process.env.TERM !== 'dumb'
 	}
 
+	get columns(): number {
+		return this.#streams.err.columns ?? 80
+	}
+
 	/** A result. */
 	print(text: string): void {
 		this.#clear()
@@ -43,7 +47,7 @@ export class Terminal {
 
 	/** The last line of a terminal, written anew each time; only where `isLive`. */
 	update(text: string): void {
-		const line = this.#secrets.hide(text).slice(0, (this.#streams.err.columns ?? 80) - 1)
+		const line = this.#secrets.hide(text).slice(0, this.columns - 1)
 		if (line === this.#live) return
 		this.#live = line
 		this.#streams.err.write(`\r\x1b[K${line}`)

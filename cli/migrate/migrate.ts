@@ -1,0 +1,141 @@
+/** How are knex's migrations run from the command line? The knexfile in, the runner's progress and its result out. */
+import { Writable } from 'node:stream'
+import type { Knex } from 'knex'
+import { DeadlineError, InDoubtError } from '../../src/index.ts'
+import { diagnose } from '../diagnosis.ts'
+import { endings } from '../exit-codes.ts'
+import { interruption } from '../interruption.ts'
+import { packageOf } from '../package-of.ts'
+import type { Secrets } from '../secrets.ts'
+import { states } from '../states.ts'
+import type { Terminal } from '../terminal.ts'
+import { UsageError } from '../usage-error.ts'
+import { type KnexfileOptions, readKnexfile } from './knexfile.ts'
+
+export const migrateCommands = ['latest', 'up', 'down', 'rollback', 'list'] as const
+
+/** What the command line says; the rest is in the knexfile. */
+export interface MigrateRun extends KnexfileOptions {
+	readonly command: (typeof migrateCommands)[number]
+	readonly name: string | undefined
+	readonly all: boolean
+	readonly directory: string | undefined
+	readonly tableName: string | undefined
+	readonly deadlineMs: number
+	readonly runnerDeadlineMs: number
+	readonly lockTimeoutMs: number
+	readonly queue: boolean
+	readonly applied: readonly string[]
+	readonly notApplied: readonly string[]
+	readonly quiet: boolean
+	readonly stack: boolean
+}
+
+/** Resolves with the exit code. Throws a UsageError for what is wrong with the command line or the knexfile. */
+export async function runMigrations(run: MigrateRun, terminal: Terminal, secrets: Secrets): Promise<number> {
+	const { folder, config } = await readKnexfile(run)
+	learnFrom(config, secrets)
+	process.chdir(folder)
+	const { default: makeKnex } = await packageOf<{ default: (config: object) => Knex }>('knex')
+	const { migrate } = await import('../../drivers/knex/index.ts')
+	const knex = instance(makeKnex, config)
+	const interrupted = interruption()
+	let began = false
+	try {
+		const options = {
+			...{ deadlineMs: run.deadlineMs, runnerDeadlineMs: run.runnerDeadlineMs, lockTimeoutMs: run.lockTimeoutMs },
+			...{ name: run.name, all: run.all, signal: interrupted.signal },
+			blocked: run.queue ? ('wait' as const) : ('fail' as const),
+			config: { ...(run.directory && { directory: run.directory }), ...(run.tableName && { tableName: run.tableName }) },
+			resolved: Object.fromEntries([
+				...run.applied.map((name) => [name, 'applied'] as const),
+				...run.notApplied.map((name) => [name, 'not applied'] as const),
+			]),
+			progress: run.quiet ? false : through(terminal),
+			onProgress: ({ type }: { type: string }) => {
+				began ||= type === 'start'
+			},
+		}
+		if (run.command === 'list') for (const line of listed(await migrate(knex, { ...options, command: 'list' }))) terminal.print(line)
+		else for (const line of done(run.command, await migrate(knex, { ...options, command: run.command }))) terminal.print(line)
+		return endings.ok.code
+	} catch (error) {
+		interrupted.signal.throwIfAborted()
+		return failed(error, began, run.stack, terminal)
+	} finally {
+		interrupted.stop()
+		knex.destroy().catch(() => {})
+	}
+}
+
+function instance(makeKnex: (config: object) => Knex, config: object): Knex {
+	try {
+		return makeKnex(config)
+	} catch (error) {
+		const { code, message } = error as { code?: unknown; message?: unknown }
+		throw new UsageError(
+			`knex cannot be made from the knexfile: ${message}`,
+			code === 'MODULE_NOT_FOUND' ? endings.missing.code : undefined,
+		)
+	}
+}
+
+/** Every password that the configuration holds, whatever form the connection has. */
+function learnFrom(config: Readonly<Record<string, unknown>>, secrets: Secrets): void {
+	const { connection } = config
+	if (typeof connection === 'string') secrets.learn(connection)
+	if (typeof connection !== 'object' || connection === null) return
+	for (const [name, value] of Object.entries(connection)) {
+		if (typeof value !== 'string') continue
+		if (/pass|pwd|secret|token/i.test(name)) secrets.add(value)
+		else if (/connectionString|uri|url/i.test(name)) secrets.learn(value)
+		else secrets.show(value)
+	}
+}
+
+/** A stream for the runner's progress that hides secrets. */
+function through(terminal: Terminal): NodeJS.WritableStream {
+	const stream = new Writable({
+		decodeStrings: false,
+		write(chunk, _encoding, written) {
+			terminal.pass('err', String(chunk))
+			written()
+		},
+	})
+	return Object.assign(stream, { isTTY: terminal.isLive, columns: terminal.columns })
+}
+
+function done(command: Exclude<MigrateRun['command'], 'list'>, [batch, names]: readonly [number, readonly string[]]): string[] {
+	const isUp = command === 'latest' || command === 'up'
+	if (names.length === 0) return [isUp ? 'Nothing to do: every migration is applied.' : 'Nothing to take back.']
+	const what = names.length === 1 ? '1 migration' : `${names.length} migrations`
+	return [`Batch ${batch}: ${what} ${isUp ? 'applied' : 'taken back'}.`, ...names.map((name) => `  ${name}`)]
+}
+
+function listed([completed, pending]: readonly [readonly { name: string }[], readonly unknown[]]): string[] {
+	const nameOf = (migration: unknown) => {
+		const { file, name } = migration as { file?: unknown; name?: unknown }
+		return String(file ?? name ?? migration)
+	}
+	return [
+		`${completed.length} applied`,
+		...completed.map(({ name }) => `  ${name}`),
+		`${pending.length} pending`,
+		...pending.map((migration) => `  ${nameOf(migration)}`),
+	]
+}
+
+function failed(error: unknown, began: boolean, stack: boolean, terminal: Terminal): number {
+	const text = error instanceof Error ? ((stack ? error.stack : undefined) ?? error.message) : String(error)
+	const code = (error as { code?: unknown } | null)?.code
+	terminal.tell(typeof code === 'string' && !text.includes(code) && !code.startsWith('HOLDFAST_') ? `${text} (${code})` : text)
+	if (error instanceof InDoubtError) {
+		terminal.tell('say what you found with --applied NAME or --not-applied NAME')
+		return endings.inDoubt.code
+	}
+	if (error instanceof DeadlineError) return endings.timeout.code
+	if (code === 'HOLDFAST_MIGRATION_BLOCKED' || code === 'HOLDFAST_MIGRATIONS_LOCKED') return endings.locked.code
+	// Before the first migration it is the way to the database that fails; afterwards it is a migration.
+	const { state } = diagnose(error)
+	return !began && (state === 'credentials' || state === 'unknown database' || state === 'tls') ? states[state].code : endings.failed.code
+}
