@@ -1,25 +1,11 @@
 /** What a borrower of pool.connect() sends by hand: does it mean what it means with bare pg, while its commits are verified? */
 import { commitLedger } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (id int)')
-	at.proxy.resetCounters()
-})
-afterEach(async () => {
-	await at.proxy.accept()
-	await at.leaveNothing()
-})
+const at = onStage()
 
-const rows = async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n
-const loseCommitReply = () => at.proxy.intercept({ from: 'server', match: (message) => message.tag === 'COMMIT', action: 'cut before' })
 const ways = [
 	['verify', () => 'verify' as const],
 	['the ledger', () => commitLedger({ create: true })],
@@ -47,10 +33,10 @@ test.each(ways)('%s: SET TRANSACTION right after BEGIN is obeyed, and the commit
 	expect(await client.query('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;')).toMatchObject({ command: 'SET', rows: [], rowCount: null })
 	expect((await client.query('SHOW transaction_isolation')).rows).toEqual([{ transaction_isolation: 'serializable' }])
 	await client.query('INSERT INTO written VALUES (1)')
-	loseCommitReply()
+	at.loseCommitReply()
 	expect(await client.query('COMMIT')).toMatchObject({ command: 'COMMIT' })
 	client.release()
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
 })
 
@@ -69,7 +55,7 @@ test('modes that no BEGIN takes are obeyed without a mark, and errors in them le
 	expect(await codeOf(client.query('INSERT INTO written VALUES (1)'))).toBe('25P02')
 	await client.query('ROLLBACK')
 	client.release()
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
 
 test('a BEGIN is not moved to another connection once the session may hold something: a lock, a setting', async () => {
@@ -98,7 +84,7 @@ test('a BEGIN inside a failed transaction leaves it failed: nothing behind it is
 	expect(await codeOf(client.query('INSERT INTO written VALUES (1)'))).toBe('25P02')
 	await client.query('ROLLBACK')
 	client.release()
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
 
 test.each(ways)('%s: what is sent behind a BEGIN without awaiting it stays behind it', async (_way, commit) => {
@@ -108,16 +94,16 @@ test.each(ways)('%s: what is sent behind a BEGIN without awaiting it stays behin
 	const tags = ['BEGIN', 'INSERT INTO written VALUES (1)', 'ROLLBACK'].map(async (text) => (await client.query(text)).command)
 	expect(await Promise.all(tags)).toEqual(['BEGIN', 'INSERT', 'ROLLBACK'])
 	client.release()
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
 
 test('a COMMIT that was sent before its BEGIN was answered is verified as well', async () => {
 	const { pool, client } = await borrow()
-	loseCommitReply()
+	at.loseCommitReply()
 	const tags = ['BEGIN', 'INSERT INTO written VALUES (1)', 'COMMIT'].map(async (text) => (await client.query(text)).command)
 	expect(await Promise.all(tags)).toEqual(['BEGIN', 'INSERT', 'COMMIT'])
 	client.release()
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
 })
 
@@ -126,7 +112,7 @@ test('the lost COMMIT of a transaction that ROLLBACK AND CHAIN began is in doubt
 	await client.query('BEGIN')
 	await client.query('ROLLBACK AND CHAIN')
 	await client.query('INSERT INTO written VALUES (1)')
-	loseCommitReply()
+	at.loseCommitReply()
 	expect(await codeOf(client.query('COMMIT'))).toBe('HOLDFAST_IN_DOUBT')
 	client.release()
 })
@@ -134,17 +120,17 @@ test('the lost COMMIT of a transaction that ROLLBACK AND CHAIN began is in doubt
 test('the ledger can be asked in a session that is read-only by default', async () => {
 	await at.ask('CREATE TABLE holdfast_commits (slot text PRIMARY KEY, token text NOT NULL, used_at timestamptz NOT NULL DEFAULT now())')
 	const pool = at.wrap({ commit: commitLedger() }, { options: '-c default_transaction_read_only=on' })
-	loseCommitReply()
+	at.loseCommitReply()
 	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)'), { readOnly: false })
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 })
 
 test('a read-only transaction leaves the ledger alone, and the next one on its connection is verified', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }) }, { max: 1 })
 	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (0)'))
 	await pool.transaction(async (tx) => tx.query('SELECT 1'), { readOnly: true })
-	loseCommitReply()
+	at.loseCommitReply()
 	await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)'))
-	expect(await rows()).toBe(2)
+	expect(await at.rows()).toBe(2)
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
 })

@@ -5,28 +5,10 @@ import { drizzle } from 'drizzle-orm/node-postgres'
 import { commitLedger, InDoubtError, retryReport } from 'holdfast'
 import knex from 'knex'
 import { Kysely, PostgresDialect } from 'kysely'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { expect, test } from 'vitest'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (id int)')
-	at.proxy.resetCounters()
-})
-afterEach(() => at.leaveNothing())
-
-const rows = async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n
-const loseCommitReply = () => at.proxy.intercept({ from: 'server', match: (message) => message.tag === 'COMMIT', action: 'cut before' })
-const loseCommitItself = () =>
-	at.proxy.intercept({
-		from: 'client',
-		match: (message) => /^\s*(\/\*.*\*\/)?\s*(commit|end)/i.test(message.text ?? ''),
-		action: 'cut before',
-	})
+const at = onStage()
 
 const spellings: Array<[string, string | object, string | object]> = [
 	['upper case', 'BEGIN', 'COMMIT'],
@@ -48,11 +30,11 @@ test.each(spellings)(
 		expect(bare.command).toBe(typeof begin === 'string' && begin.startsWith('START') ? 'START' : 'BEGIN')
 		expect({ rows: bare.rows, fields: bare.fields, rowCount: bare.rowCount }).toEqual({ rows: [], fields: [], rowCount: null })
 		await client.query('INSERT INTO written VALUES ($1)', [1])
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		const result = await client.query(commit as string)
 		client.release()
 		expect(result).toMatchObject({ command: 'COMMIT', rows: [], fields: [], rowCount: null })
-		expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 1 })
+		expect({ hits: lost.hits, rows: await at.rows() }).toEqual({ hits: 1, rows: 1 })
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
 	},
 )
@@ -62,12 +44,12 @@ test("a COMMIT that never arrived rejects with the driver's own error, and the r
 	const client = await pool.connect()
 	await client.query('BEGIN')
 	await client.query('INSERT INTO written VALUES (1)')
-	loseCommitItself()
+	at.loseCommitItself()
 	const error = await client.query('COMMIT').catch((reason: unknown) => reason)
 	client.release(error as Error)
 	expect(error).not.toBeInstanceOf(InDoubtError)
 	expect(retryReport(error)?.faults.at(-1)).toMatchObject({ kind: 'connection_lost', outcome: 'rolled_back' })
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
 
 test('callbacks get the same answers as promises', async () => {
@@ -75,7 +57,7 @@ test('callbacks get the same answers as promises', async () => {
 	const client = await pool.connect()
 	await new Promise((resolve, reject) => client.query('BEGIN', (error) => (error ? reject(error) : resolve(undefined))))
 	await client.query('INSERT INTO written VALUES (1)')
-	loseCommitReply()
+	at.loseCommitReply()
 	const result = await new Promise((resolve, reject) =>
 		client.query('COMMIT', (error, answer) => (error ? reject(error) : resolve(answer))),
 	)
@@ -86,7 +68,7 @@ test('callbacks get the same answers as promises', async () => {
 test('a text of several statements is verified as well, and answers with all their results', async () => {
 	const pool = at.wrap()
 	const client = await pool.connect()
-	loseCommitReply()
+	at.loseCommitReply()
 	const results = (await client.query('BEGIN; INSERT INTO written VALUES (1); SELECT 7 AS n; COMMIT')) as unknown as Array<{
 		command: string
 		rows: unknown[]
@@ -94,7 +76,7 @@ test('a text of several statements is verified as well, and answers with all the
 	client.release()
 	expect(results.map(({ command }) => command)).toEqual(['BEGIN', 'INSERT', 'SELECT', 'COMMIT'])
 	expect(results[2]?.rows).toEqual([{ n: 7 }])
-	expect({ rows: await rows(), stats: pool.holdfast.stats().resolved }).toEqual({
+	expect({ rows: await at.rows(), stats: pool.holdfast.stats().resolved }).toEqual({
 		rows: 1,
 		stats: { applied: 1, notApplied: 0, unresolved: 0 },
 	})
@@ -109,7 +91,7 @@ test('COMMIT AND CHAIN keeps the borrower in a transaction', async () => {
 	await client.query('INSERT INTO written VALUES (2)')
 	await client.query('ROLLBACK')
 	client.release()
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 })
 
 test('the first BEGIN on a stale connection is moved to a fresh one, and the borrower does not notice', async () => {
@@ -121,10 +103,10 @@ test('the first BEGIN on a stale connection is moved to a fresh one, and the bor
 	const { pid } = (await client.query('SELECT pg_backend_pid() AS pid')).rows[0]
 	expect(pid).not.toBe(before)
 	await client.query('INSERT INTO written VALUES (1)')
-	loseCommitReply()
+	at.loseCommitReply()
 	await client.query('COMMIT')
 	client.release()
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }])
 })
 
@@ -145,31 +127,31 @@ const ways = [
 test.each(ways)('Kysely over a wrapped pool (%s)', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	const db = new Kysely<{ written: { id: number } }>({ dialect: new PostgresDialect({ pool }) })
-	const lost = loseCommitReply()
+	const lost = at.loseCommitReply()
 	const value = await db.transaction().execute(async (tx) => {
 		await tx.insertInto('written').values({ id: 1 }).execute()
 		return 'done'
 	})
-	expect({ value, hits: lost.hits, rows: await rows() }).toEqual({ value: 'done', hits: 1, rows: 1 })
+	expect({ value, hits: lost.hits, rows: await at.rows() }).toEqual({ value: 'done', hits: 1, rows: 1 })
 })
 
 test.each(ways)('Drizzle over a wrapped pool (%s)', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	const db = drizzle(pool)
-	const lost = loseCommitReply()
+	const lost = at.loseCommitReply()
 	await db.transaction(async (tx) => {
 		await tx.execute(drizzleSql`INSERT INTO written VALUES (1)`)
 	})
-	expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 1 })
+	expect({ hits: lost.hits, rows: await at.rows() }).toEqual({ hits: 1, rows: 1 })
 })
 
 test.each(ways)('Knex over a wrapped pool (%s)', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	const db = knex({ client: 'pg', connectionPool: pool } as never)
-	const lost = loseCommitReply()
+	const lost = at.loseCommitReply()
 	await db.transaction(async (tx) => {
 		await tx('written').insert({ id: 1 })
 	})
-	expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 1 })
+	expect({ hits: lost.hits, rows: await at.rows() }).toEqual({ hits: 1, rows: 1 })
 	await db.destroy()
 })

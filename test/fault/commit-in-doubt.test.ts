@@ -1,30 +1,12 @@
 /** The answer to COMMIT is lost: does everybody learn the truth? One test for each branch of the decision table, on a real server. */
 import { commitLedger, InDoubtError } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { expect, test } from 'vitest'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (id int)')
-	at.proxy.resetCounters()
-})
-afterEach(async () => {
-	await at.proxy.accept()
-	await at.leaveNothing()
-})
-
-const rows = async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n
-const loseCommitReply = (onHit?: () => Promise<void>) =>
-	at.proxy.intercept({ from: 'server', match: (message) => message.tag === 'COMMIT', action: 'cut before', ...(onHit && { onHit }) })
-const loseCommitItself = (onHit?: () => Promise<void>) =>
-	at.proxy.intercept({ from: 'client', match: (message) => message.text === 'COMMIT', action: 'cut before', ...(onHit && { onHit }) })
+const at = onStage()
 
 /** One transaction that writes a row; counts its runs and its callbacks. */
-async function write(pool: ReturnType<Stage['wrap']>, options = {}) {
+async function write(pool: ReturnType<typeof at.wrap>, options = {}) {
 	const seen = { runs: 0, told: 0, value: undefined as unknown, error: undefined as unknown }
 	try {
 		seen.value = await pool.transaction(async (tx) => {
@@ -39,7 +21,7 @@ async function write(pool: ReturnType<Stage['wrap']>, options = {}) {
 	} catch (error) {
 		seen.error = error
 	}
-	return { ...seen, rows: await rows() }
+	return { ...seen, rows: await at.rows() }
 }
 
 const ways = [
@@ -49,7 +31,7 @@ const ways = [
 
 test.each(ways)('%s: committed, epoch unchanged: success, with the value of the attempt that was applied', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
-	const lost = loseCommitReply()
+	const lost = at.loseCommitReply()
 	expect(await write(pool)).toEqual({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 	expect(lost.hits).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1, notApplied: 0, unresolved: 0 } })
@@ -57,7 +39,7 @@ test.each(ways)('%s: committed, epoch unchanged: success, with the value of the 
 
 test.each(ways)('%s: the COMMIT never arrived: not applied, so the function is run again', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
-	loseCommitItself()
+	at.loseCommitItself()
 	expect(await write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 0, notApplied: 1, unresolved: 0 } })
 })
@@ -77,7 +59,7 @@ test.each(ways)(
 
 test('verify: committed, but the server has crashed since: nobody can tell, so an InDoubtError', async () => {
 	const pool = at.wrap()
-	loseCommitReply(() => at.server.restart('kill'))
+	at.loseCommitReply(() => at.server.restart('kill'))
 	const seen = await write(pool)
 	expect(seen).toMatchObject({ runs: 1, told: 0, value: undefined })
 	expect(seen.error).toBeInstanceOf(InDoubtError)
@@ -89,19 +71,19 @@ test('verify: committed, but the server has crashed since: nobody can tell, so a
 test('the ledger: committed, and the server has crashed since: applied', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }) })
 	// Durable for certain: the reply left the server after its WAL was flushed (fsync is off here, but only the processes die).
-	loseCommitReply(() => at.server.restart('kill'))
+	at.loseCommitReply(() => at.server.restart('kill'))
 	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 })
 
 test.each(ways)('%s: never committed, and the server has crashed since: not applied, so it is run again', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
-	loseCommitItself(() => at.server.restart('kill'))
+	at.loseCommitItself(() => at.server.restart('kill'))
 	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
 })
 
 test.each(ways)('%s: a clean restart keeps the epoch: the commit is found', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
-	loseCommitReply(() => at.server.restart('fast'))
+	at.loseCommitReply(() => at.server.restart('fast'))
 	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 })
 
@@ -110,7 +92,7 @@ test('verify: an id whose WAL was lost in the crash and that another transaction
 	const pool = at.wrap()
 	let reused = 0
 	let xid = ''
-	loseCommitReply(async () => {
+	at.loseCommitReply(async () => {
 		await at.server.kill()
 		await at.server.start()
 		for (let i = 0; i < 50; i++) await at.ask('INSERT INTO written VALUES (99)')
@@ -134,7 +116,7 @@ test('verify: an id whose WAL was lost in the crash and that another transaction
 
 test('verify: statistics reset by hand while the commit is in doubt: the epoch no longer proves anything', async () => {
 	const pool = at.wrap()
-	loseCommitReply(async () => {
+	at.loseCommitReply(async () => {
 		await at.ask("SELECT pg_stat_reset_shared('bgwriter')")
 	})
 	expect((await write(pool)).error).toBeInstanceOf(InDoubtError)
@@ -156,7 +138,7 @@ test('verify: statistics reset by hand and the orphan still running: it is ended
 test.each(ways)('%s: nothing can be asked before the deadline: an InDoubtError that says so', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit(), deadlineMs: 600 })
 	await pool.query('SELECT 1')
-	loseCommitReply(async () => at.proxy.refuse())
+	at.loseCommitReply(async () => at.proxy.refuse())
 	const seen = await write(pool)
 	expect(seen.error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit' })
 	expect(String(seen.error)).toContain('could not be asked')
@@ -183,7 +165,7 @@ test('the ledger has one row for each connection, however many transactions were
 	await Promise.all(Array.from({ length: 60 }, () => pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)'))))
 	const ledger = (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM holdfast_commits'))[0]?.n
 	expect(ledger).toBeLessThanOrEqual(3)
-	expect(await rows()).toBe(60)
+	expect(await at.rows()).toBe(60)
 })
 
 test('a ledger that is missing or cannot be written is told at once, with what to do', async () => {
@@ -191,7 +173,7 @@ test('a ledger that is missing or cannot be written is told at once, with what t
 	const error = await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)')).catch((reason: unknown) => reason)
 	expect(error).toMatchObject({ code: 'HOLDFAST_LEDGER', cause: { code: '42P01' } })
 	expect(String(error)).toContain('CREATE TABLE IF NOT EXISTS "no_such_ledger"')
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 	await at.ask(
 		'DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN; CREATE TABLE holdfast_commits (slot text PRIMARY KEY, token text, used_at timestamptz)',
 	)
@@ -205,7 +187,7 @@ test('a ledger that is missing or cannot be written is told at once, with what t
 test('a role without any special right can verify its commits', async () => {
 	await at.ask('DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN; GRANT INSERT ON written TO weak')
 	const pool = at.wrap({ attemptTimeoutMs: 400 }, { user: 'weak' })
-	loseCommitReply()
+	at.loseCommitReply()
 	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, rows: 1, error: undefined })
 	at.proxy.intercept({ from: 'client', match: (message) => message.text === 'COMMIT', action: 'black hole' })
 	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, rows: 2, error: undefined })
@@ -214,10 +196,10 @@ test('a role without any special right can verify its commits', async () => {
 
 test('pool.query with exactlyOnce is applied once though its answer is lost', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }) })
-	const lost = loseCommitReply(() => at.server.restart('kill'))
+	const lost = at.loseCommitReply(() => at.server.restart('kill'))
 	const result = await pool.query({ text: 'INSERT INTO written VALUES ($1) RETURNING id', values: [3], exactlyOnce: true })
 	expect(result.rows).toEqual([{ id: 3 }])
-	expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 1 })
+	expect({ hits: lost.hits, rows: await at.rows() }).toEqual({ hits: 1, rows: 1 })
 	const off = at.wrap({ commit: 'off' })
 	await expect(off.query({ text: 'INSERT INTO written VALUES (1)', exactlyOnce: true })).rejects.toThrow(
 		"exactlyOnce needs commit: 'verify' or a commitLedger",

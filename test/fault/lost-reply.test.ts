@@ -1,26 +1,13 @@
 /** A statement was sent and its answer never came: what may be run again, and what is told? */
 import { InDoubtError, retryReport } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { expect, test } from 'vitest'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
-	at.proxy.resetCounters()
-})
-afterEach(() => at.leaveNothing())
-
-const loseReply = (tag: string, times = 1) =>
-	at.proxy.intercept({ from: 'server', match: (message) => message.tag === tag, action: 'cut before', how: 'reset', times })
-const rows = async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n
+const at = onStage()
 
 test('a read whose answer is lost is run again and the caller sees no error', async () => {
 	const pool = at.wrap()
-	const lost = loseReply('SELECT 1')
+	const lost = at.loseReply('SELECT 1')
 	expect((await pool.query('SELECT 42 AS answer')).rows).toEqual([{ answer: 42 }])
 	expect(lost.hits).toBe(1)
 	expect(at.proxy.seen.statementsLike('SELECT 42')).toBe(2)
@@ -29,14 +16,14 @@ test('a read whose answer is lost is run again and the caller sees no error', as
 
 test('with readsAreSafe: false an undeclared read is in doubt, as a write is', async () => {
 	const pool = at.wrap({ readsAreSafe: false })
-	loseReply('SELECT 1')
+	at.loseReply('SELECT 1')
 	await expect(pool.query('SELECT 42 AS answer')).rejects.toBeInstanceOf(InDoubtError)
 	expect(at.proxy.seen.statementsLike('SELECT 42')).toBe(1)
 })
 
 test('a write whose answer is lost is in doubt and never run twice', async () => {
 	const pool = at.wrap()
-	loseReply('INSERT 0 1')
+	at.loseReply('INSERT 0 1')
 	const error = await pool.query('INSERT INTO written VALUES ($1)', [1_234_567]).catch((reason: unknown) => reason)
 	expect(error).toBeInstanceOf(InDoubtError)
 	expect(error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', outcome: 'unknown', phase: 'statement', attempts: 1 })
@@ -44,16 +31,16 @@ test('a write whose answer is lost is in doubt and never run twice', async () =>
 	expect(String(error)).not.toContain('1234567')
 	expect(retryReport(error)).toMatchObject({ attempts: 1, faults: [{ kind: 'connection_lost', outcome: 'unknown' }] })
 	expect(at.proxy.seen.statementsLike('INSERT')).toBe(1)
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ attempts: 1, inDoubt: 1, resolved: { unresolved: 1 } })
 })
 
 test('a write declared idempotent is run again', async () => {
 	const pool = at.wrap()
-	loseReply('INSERT 0 1')
+	at.loseReply('INSERT 0 1')
 	await pool.query({ text: 'INSERT INTO written VALUES (1)', idempotent: true })
 	expect(at.proxy.seen.statementsLike('INSERT')).toBe(2)
-	expect(await rows()).toBe(2)
+	expect(await at.rows()).toBe(2)
 })
 
 test('a write that was cut off before it reached the server is still in doubt: only the server could tell', async () => {
@@ -61,12 +48,12 @@ test('a write that was cut off before it reached the server is still in doubt: o
 	await pool.query('SELECT 1')
 	at.proxy.intercept({ from: 'client', match: (message) => message.text?.startsWith('INSERT') ?? false, action: 'cut before', times: 1 })
 	await expect(pool.query('INSERT INTO written VALUES (1)')).rejects.toBeInstanceOf(InDoubtError)
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
 
 test('a transaction that loses its connection before COMMIT is run again as a whole, once applied', async () => {
 	const pool = at.wrap()
-	const lost = loseReply('INSERT 0 1')
+	const lost = at.loseReply('INSERT 0 1')
 	let runs = 0
 	const committed: number[] = []
 	const value = await pool.transaction(async (tx) => {
@@ -78,13 +65,13 @@ test('a transaction that loses its connection before COMMIT is run again as a wh
 		return run
 	})
 	expect({ value, runs, committed, lost: lost.hits }).toEqual({ value: 2, runs: 2, committed: [2], lost: 1 })
-	expect(await rows()).toBe(2)
+	expect(await at.rows()).toBe(2)
 	expect(at.proxy.seen.statementsLike('COMMIT')).toBe(1)
 })
 
 test('with commit: off a COMMIT whose answer is lost is in doubt: the function is not run again and no callback is told', async () => {
 	const pool = at.wrap({ commit: 'off' })
-	loseReply('COMMIT')
+	at.loseReply('COMMIT')
 	let runs = 0
 	let told = 0
 	const error = await pool
@@ -97,7 +84,7 @@ test('with commit: off a COMMIT whose answer is lost is in doubt: the function i
 		})
 		.catch((reason: unknown) => reason)
 	expect(error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit', attempts: 1 })
-	expect({ runs, told, rows: await rows() }).toEqual({ runs: 1, told: 0, rows: 1 })
+	expect({ runs, told, rows: await at.rows() }).toEqual({ runs: 1, told: 0, rows: 1 })
 	expect(at.proxy.seen.statementsLike('COMMIT')).toBe(1)
 })
 
@@ -106,7 +93,7 @@ test.each([
 	['read-only', { readOnly: true }, 'SELECT 1'],
 ])('with commit: off a COMMIT in doubt of %s work is answered by running it again', async (_what, options, text) => {
 	const pool = at.wrap({ commit: 'off' })
-	loseReply('COMMIT')
+	at.loseReply('COMMIT')
 	let runs = 0
 	await pool.transaction(async (tx) => {
 		runs += 1
@@ -117,11 +104,11 @@ test.each([
 
 test('a BEGIN whose answer is lost, and that of the statement it came with, costs the caller nothing', async () => {
 	const pool = at.wrap()
-	loseReply('BEGIN')
+	at.loseReply('BEGIN')
 	let runs = 0
 	await pool.transaction(async (tx) => {
 		runs += 1
 		await tx.query('INSERT INTO written VALUES (1)')
 	})
-	expect({ runs, rows: await rows() }).toEqual({ runs: 2, rows: 1 })
+	expect({ runs, rows: await at.rows() }).toEqual({ runs: 2, rows: 1 })
 })

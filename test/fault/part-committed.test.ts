@@ -1,24 +1,16 @@
 /** The server says "rolled back", but part of what was sent may be committed: it must never be applied twice, nor lost by a rerun. */
 import { InDoubtError } from 'holdfast'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { beforeEach, expect, test } from 'vitest'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
+const at = onStage()
 beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
 	await at.ask(`CREATE OR REPLACE PROCEDURE write_then_conflict() LANGUAGE plpgsql AS $$ BEGIN ${commitThenConflict} END $$`)
-	at.proxy.resetCounters()
 })
-afterEach(() => at.leaveNothing())
 
 const conflict = "IF (SELECT count(*) FROM written) < 2 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END IF;"
 const commitThenConflict = `INSERT INTO written VALUES (1); COMMIT; ${conflict}`
-const rows = async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n
 
 const partly = [
 	['a procedure that commits', 'CALL write_then_conflict()'],
@@ -29,12 +21,12 @@ const partly = [
 test.each(partly)('a conflict that answers %s is told, not rerun: what was committed before it stands', async (_what, text) => {
 	const pool = at.wrap()
 	await expect(pool.query(text)).rejects.toMatchObject({ code: '40001' })
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	await at.ask('TRUNCATE written')
 	await expect(pool.query(new pg.Query(text) as never)).rejects.toMatchObject({ code: '40001' })
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	await pool.query({ text, idempotent: true })
-	expect(await rows()).toBe(2)
+	expect(await at.rows()).toBe(2)
 })
 
 const writes = [
@@ -64,7 +56,7 @@ test.each(writes)('a session that is ended after the write was reported complete
 	)
 	expect(error).toBeInstanceOf(InDoubtError)
 	expect((error as Error).cause).toMatchObject({ code: '57P01' })
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 })
 
 test('a session that is ended while the write still runs has rolled it back: it is rerun', async () => {
@@ -73,7 +65,7 @@ test('a session that is ended while the write still runs has rolled it back: it 
 	const find = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'under test' AND state = 'active'"
 	while ((await at.ask(find)).length === 0);
 	await running
-	expect(await rows()).toBe(1)
+	expect(await at.rows()).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ attempts: 2, retries: { shutting_down: 1 } })
 })
 
@@ -115,5 +107,5 @@ test('a COPY whose data was handed over is not begun again: its second run would
 		pool.query(copy as never)
 	})
 	expect(outcome).toMatchObject({ code: '40001' })
-	expect(await rows()).toBe(0)
+	expect(await at.rows()).toBe(0)
 })
