@@ -40,8 +40,6 @@ export class Ledger {
 	#tokenCount = 0
 	#checked = false
 	#swept = false
-	// Sessions that cannot write (a replica, transaction_read_only) have nothing to leave a token for.
-	readonly #readOnly = new WeakSet<Mysql2Connection>()
 
 	/** `now`: the clock of the process, in milliseconds. */
 	constructor(ledger: CommitLedger, now: () => number) {
@@ -57,12 +55,11 @@ export class Ledger {
 	async prepare(connection: Mysql2Connection): Promise<void> {
 		if (this.#checked) return
 		for (;;) {
-			if (this.#readOnly.has(connection)) return
 			try {
 				await execute(connection, `SELECT slot, token, used_at FROM ${this.#table} LIMIT 0`)
 				break
 			} catch (error) {
-				if (!(await this.adapt(connection, error))) throw error
+				await this.adapt(connection, error)
 			}
 		}
 		await this.#checkEngine(connection)
@@ -78,9 +75,8 @@ export class Ledger {
 		return this.#checked
 	}
 
-	/** The mark of the connection's next transaction; undefined where there is nothing to write to. */
-	marking(connection: Mysql2Connection): Marking | undefined {
-		if (this.#readOnly.has(connection)) return undefined
+	/** The mark of the connection's next transaction. */
+	marking(connection: Mysql2Connection): Marking {
 		this.#tokenCount += 1
 		const slot = this.#slots.of(connection, ({ lock }) => {
 			// Sent ahead and not waited for. Where it is refused, an orphan of this connection is waited for and never killed.
@@ -99,21 +95,14 @@ export class Ledger {
 		if (mark !== undefined) (mark as LedgerMark).slot.kept = true
 	}
 
-	/** After an error of the marking: true if it is worth another try. Rejects with a clearer error. Outside a transaction only. */
-	async adapt(connection: Mysql2Connection, error: unknown): Promise<boolean> {
-		const errno = errnoOf(error) ?? 0
-		if (this.isReadOnly(error)) {
-			this.#readOnly.add(connection)
-			return true
-		}
-		if (noSuchTable.has(errno)) {
-			this.#checked = false
-			if (errno === 1146 && this.#ledger.create) return this.#createTable(connection)
-		}
-		throw this.explained(error)
+	/** Mends what can be mended after an error of the marking; rejects with the error, in words, where nothing can. Outside a transaction only. */
+	async adapt(connection: Mysql2Connection, error: unknown): Promise<void> {
+		if (noSuchTable.has(errnoOf(error) ?? 0)) this.#checked = false
+		if (errnoOf(error) !== 1146 || !this.#ledger.create) throw this.explained(error)
+		await this.#createTable(connection)
 	}
 
-	/** Whether the error says that this transaction cannot write. */
+	/** Whether the error says that this transaction cannot write, and so has nothing to leave a token for: a replica, transaction_read_only. */
 	isReadOnly(error: unknown): boolean {
 		return readOnly.has(errnoOf(error) ?? 0)
 	}
@@ -184,18 +173,12 @@ export class Ledger {
 		}
 	}
 
-	async #createTable(connection: Mysql2Connection): Promise<true> {
+	async #createTable(connection: Mysql2Connection): Promise<void> {
 		try {
 			await execute(connection, this.#ledger.migration('mysql'))
-			return true
 		} catch (error) {
-			const errno = errnoOf(error) ?? 0
-			if (this.isReadOnly(error)) {
-				this.#readOnly.add(connection)
-				return true
-			}
 			// A lost connection above all says nothing of the ledger.
-			if (!noRight.has(errno)) throw error
+			if (!noRight.has(errnoOf(error) ?? 0)) throw error
 			throw this.#unusable('does not exist and cannot be created', 'Give the user the right, or run the migration yourself.', error)
 		}
 	}

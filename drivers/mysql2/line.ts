@@ -63,21 +63,24 @@ export class Line implements Begun {
 	/** Opens the transaction, marked if it may write and there is a ledger. */
 	async open(): Promise<void> {
 		const connection = this.#connection
-		const ledger = this.#modes.readOnly === true ? undefined : this.#ledger
-		await ledger?.prepare(connection)
+		let ledger = this.#modes.readOnly === true ? undefined : this.#ledger
 		for (;;) {
-			const marking = ledger?.marking(connection)
-			const texts = openingTexts(this.#modes)
+			let opened = false
 			try {
+				await ledger?.prepare(connection)
+				const marking = ledger?.marking(connection)
+				const texts = openingTexts(this.#modes)
+				opened = true
 				await runInOrder(connection, marking === undefined ? texts : [...texts, marking.text])
 				this.mark = marking?.mark
 				return
 			} catch (error) {
-				if (marking === undefined || ledger === undefined || !isAlive(connection) || this.#core.breaks(error)) throw error
+				const cannotWrite = ledger?.isReadOnly(error) === true
+				if (ledger === undefined || !isAlive(connection) || (!cannotWrite && this.#core.breaks(error))) throw error
 				// Before anything else is run on it: a missing table may be created, which would commit.
-				await runInOrder(connection, ['ROLLBACK'])
-				await ledger.adapt(connection, error)
-				await ledger.prepare(connection)
+				if (opened) await runInOrder(connection, ['ROLLBACK'])
+				if (cannotWrite) ledger = undefined
+				else await ledger.adapt(connection, error)
 			}
 		}
 	}
