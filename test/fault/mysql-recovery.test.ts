@@ -1,0 +1,222 @@
+/** MySQL or MariaDB dies, falls silent, turns read-only or loses an answer: what do the callers of the pool get? */
+import { createScheduler, DeadlineError, InDoubtError, OverloadError, retryReport } from 'holdfast'
+import type { RowDataPacket } from 'mysql2'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { flavours } from '../support/mysql.ts'
+import { until } from '../support/until.ts'
+import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
+
+describe.each(flavours)('%s', (flavour) => {
+	let at: MysqlStage
+	beforeAll(async () => {
+		at = await mysqlStage(flavour)
+	})
+	afterAll(() => at.close())
+	beforeEach(async () => {
+		await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
+		at.proxy.resetCounters()
+	})
+	afterEach(async () => {
+		await at.proxy.accept()
+		await at.leaveNothing()
+	})
+
+	const rows = async () => Number((await at.ask<{ n: number }>('SELECT COUNT(*) AS n FROM written'))[0]?.n)
+	/** Of the next statement that begins with this word. */
+	const loseReply = (word: string) =>
+		at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === word, action: 'cut before', how: 'reset' })
+	const run = (pool: WrappedPool, method: 'query' | 'execute', sql: string, values: number[] = []) =>
+		method === 'query' ? pool.query(sql, values) : pool.execute(sql, values)
+	const first = async <T>(call: Promise<unknown>) => ((await call) as [T[]])[0][0] as T
+	const idOf = async (on: Pick<WrappedPool, 'query'>) =>
+		(await first<{ id: number }>(on.query<RowDataPacket[]>('SELECT CONNECTION_ID() AS id'))).id
+
+	test('1,000 callers on 3 pools wait out an outage with at most one connection attempt in flight, and all are served', async () => {
+		const scheduler = createScheduler()
+		const pools = [1, 2, 3].map(() => at.wrap({ scheduler }))
+		await Promise.all(pools.map((pool) => pool.query('SELECT 1')))
+		await at.proxy.rejectConnections()
+		at.proxy.resetAll()
+		at.proxy.resetCounters()
+		const calls = Array.from({ length: 1_000 }, (_, i) => first<{ i: number }>((pools[i % 3] as WrappedPool).query(`SELECT ${i} AS i`)))
+		await until(() => at.proxy.attempts >= 6, { what: 'six probes' })
+		expect(at.proxy.maxInFlightAttempts).toBe(1)
+		expect(pools.map((pool) => pool.holdfast.stats().endpoint.state)).toEqual(['down', 'down', 'down'])
+		expect(pools.reduce((sum, pool) => sum + pool.holdfast.stats().waiting, 0)).toBe(1_000)
+		await at.proxy.accept()
+		expect((await Promise.all(calls)).map(({ i }) => i)).toEqual(Array.from({ length: 1_000 }, (_, i) => i))
+		expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
+	})
+
+	test('waits end: by the deadline with the endpoint’s last error, by maxWaiting at once, by an abort with its reason', async () => {
+		at.proxy.refuse()
+		const pool = at.wrap({ deadlineMs: 300, maxWaiting: 2 })
+		const stop = new AbortController()
+		const parked = [pool.query('SELECT 1'), pool.execute({ sql: 'SELECT 1', signal: stop.signal }), pool.getConnection()].map((call) =>
+			call.catch((error: unknown) => error),
+		)
+		expect(await parked[2]).toBeInstanceOf(OverloadError)
+		stop.abort(new Error('changed my mind'))
+		expect(await parked[1]).toMatchObject({ message: 'changed my mind' })
+		const late = await parked[0]
+		expect(late).toBeInstanceOf(DeadlineError)
+		expect((late as Error).cause).toMatchObject({ code: 'ECONNREFUSED' })
+		expect(pool.holdfast.stats().waiting).toBe(0)
+	})
+
+	test.each(['kill', 'fast'] as const)('workers with reads and idempotent writes meet no error over three restarts (%s)', async (how) => {
+		const pool = at.wrap({}, { host: at.server.host, port: at.server.port })
+		const state = { done: 0, errors: [] as unknown[], stopped: false }
+		const worker = async (id: number) => {
+			while (!state.stopped) {
+				try {
+					if (id % 2 === 0) await pool.query('SELECT COUNT(*) FROM written')
+					else await pool.execute({ sql: 'INSERT INTO written VALUES (?)', idempotent: true }, [id])
+					state.done += 1
+				} catch (error) {
+					state.errors.push(error)
+				}
+			}
+		}
+		const workers = Array.from({ length: 30 }, (_, id) => worker(id))
+		const more = (count: number) => {
+			const goal = state.done + count
+			return until(() => state.done >= goal || state.errors.length > 0, { what: `${count} more operations`, timeoutMs: 30_000 })
+		}
+		for (let round = 0; round < 3; round++) {
+			await more(100)
+			await at.server.restart(how)
+		}
+		await more(100)
+		state.stopped = true
+		await Promise.all(workers)
+		expect(state.errors).toEqual([])
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0, endpoint: { state: 'up' } })
+	})
+
+	test.each(['query', 'execute'] as const)('%s: a read whose answer is lost is run again, and nobody notices', async (method) => {
+		const pool = at.wrap()
+		const lost = loseReply('SELECT')
+		expect(await first(run(pool, method, 'SELECT 42 AS answer'))).toEqual({ answer: 42 })
+		expect(lost.hits).toBe(1)
+		expect(pool.holdfast.stats()).toMatchObject({ attempts: 2, retries: { connection_lost: 1 }, inDoubt: 0 })
+	})
+
+	test.each(['query', 'execute'] as const)('%s: a write whose answer is lost is in doubt and never run twice', async (method) => {
+		const pool = at.wrap()
+		const lost = loseReply('INSERT')
+		const error = await run(pool, method, 'INSERT INTO written VALUES (?)', [1_234_567]).catch((reason: unknown) => reason)
+		expect(lost.hits).toBe(1)
+		expect(error).toBeInstanceOf(InDoubtError)
+		expect(error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', outcome: 'unknown', phase: 'statement', attempts: 1 })
+		expect((error as Error).cause).toMatchObject({ code: expect.stringMatching(/ECONNRESET|PROTOCOL_CONNECTION_LOST/) })
+		expect(String(error)).not.toContain('1234567')
+		expect(retryReport(error)).toMatchObject({ attempts: 1, faults: [{ kind: 'connection_lost', outcome: 'unknown' }] })
+		expect(await rows()).toBe(1)
+		expect(pool.holdfast.stats()).toMatchObject({ attempts: 1, inDoubt: 1, resolved: { unresolved: 1 } })
+	})
+
+	test('a write declared idempotent is run again; an undeclared read is not, with readsAreSafe: false', async () => {
+		const pool = at.wrap()
+		loseReply('INSERT')
+		await pool.query({ sql: 'INSERT INTO written VALUES (1)', idempotent: true })
+		expect(await rows()).toBe(2)
+		const wary = at.wrap({ readsAreSafe: false })
+		loseReply('SELECT')
+		await expect(wary.query('SELECT 42')).rejects.toBeInstanceOf(InDoubtError)
+	})
+
+	test.each([
+		"SELECT GET_LOCK('mine', 1)",
+		'SELECT id FROM written FOR UPDATE',
+		'SELECT @n := 1',
+		'SELECT 1 INTO @n',
+		'SELECT LAST_INSERT_ID()',
+	])('%s is more than a read: in doubt when its answer is lost', async (sql) => {
+		const pool = at.wrap()
+		loseReply('SELECT')
+		await expect(pool.query(sql)).rejects.toBeInstanceOf(InDoubtError)
+	})
+
+	test('of several statements the first is committed when the second fails: the whole is not rerun, and is in doubt when lost', async () => {
+		const pool = at.wrap({}, { multipleStatements: true, connectionLimit: 1 })
+		await pool.query('SET SESSION innodb_lock_wait_timeout = 1')
+		await at.ask('CREATE TABLE IF NOT EXISTS held (id INT PRIMARY KEY) ENGINE = InnoDB; REPLACE INTO held VALUES (1)')
+		const other = at.wrap()
+		const blocker = await other.getConnection()
+		await blocker.query('BEGIN')
+		await blocker.query('SELECT * FROM held FOR UPDATE')
+		const error = await pool.query('INSERT INTO written VALUES (1); UPDATE held SET id = 2').catch((reason: unknown) => reason)
+		expect(error).toMatchObject({ code: 'ER_LOCK_WAIT_TIMEOUT' })
+		await blocker.query('ROLLBACK')
+		blocker.release()
+		expect(await rows()).toBe(1)
+		loseReply('INSERT')
+		await expect(pool.query('INSERT INTO written VALUES (2); DO 1')).rejects.toBeInstanceOf(InDoubtError)
+		await at.ask('DROP TABLE held')
+	})
+
+	test('borrowers get no connection of before an outage, dead or silent, and no error', async () => {
+		const pool = at.wrap({ scheduler: createScheduler({ probeTimeoutMs: 300 }) }, { connectionLimit: 3 })
+		const lent = await Promise.all([pool.getConnection(), pool.getConnection(), pool.getConnection()])
+		const old = await Promise.all(lent.map(idOf))
+		for (const connection of lent) connection.release()
+		// Dead: the server went and came back.
+		await at.server.restart('kill')
+		const dead = await Promise.all([pool.getConnection(), pool.getConnection()])
+		for (const connection of dead) expect(await first(connection.query('SELECT 1 AS a'))).toEqual({ a: 1 })
+		// Silent: the link of those is swallowed, new ones work; one loss makes the others doubtful.
+		for (const connection of dead) connection.release()
+		const [victim] = await at.server.connections()
+		await at.server.killConnection(victim?.id as number)
+		const again = await Promise.all([pool.getConnection(), pool.getConnection(), pool.getConnection()])
+		for (const connection of again) expect(old).not.toContain(await idOf(connection))
+		for (const connection of again) connection.release()
+	})
+
+	test('after a failover a borrower is not given a connection to a server that takes no writes', async () => {
+		const pool = at.wrap({}, { connectionLimit: 3 })
+		await pool.query('INSERT INTO written VALUES (1)')
+		const lent = await Promise.all([pool.getConnection(), pool.getConnection(), pool.getConnection()])
+		for (const connection of lent) connection.release()
+		const before = (await at.server.connections()).map(({ id }) => id)
+		expect(before.length).toBeGreaterThanOrEqual(3)
+		await at.server.applySettings({ read_only: 1 })
+		const write = pool.query('INSERT INTO written VALUES (2)')
+		await until(() => (pool.holdfast.stats().retries.read_only ?? 0) >= 1, { what: 'the first refusal' })
+		await at.server.applySettings({ read_only: 0 })
+		await write
+		expect(await rows()).toBe(2)
+		// What was made before is asked; it takes writes again, so it may stay. The one that refused has gone.
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
+		await at.server.applySettings({ read_only: 1 })
+		const [victim] = await at.server.connections()
+		await at.server.killConnection(victim?.id as number)
+		const asked = await pool.getConnection()
+		const now = (await at.server.connections()).map(({ id }) => id)
+		expect(before).not.toContain(await idOf(asked))
+		expect(now.filter((id) => before.includes(id) && id !== victim?.id).length).toBeLessThan(before.length)
+		asked.release()
+		await at.server.applySettings({ read_only: 0 })
+	})
+
+	test('a borrower that meets a read-only server leaves a connection that nobody gets', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const borrowed = await pool.getConnection()
+		const id = await idOf(borrowed)
+		await at.server.applySettings({ read_only: 1 })
+		await expect(borrowed.query('INSERT INTO written VALUES (1)')).rejects.toMatchObject({ errno: 1290 })
+		await at.server.applySettings({ read_only: 0 })
+		borrowed.release()
+		expect(await idOf(pool)).not.toBe(id)
+	})
+
+	test('a server that falls silent costs the time limit of the attempt, and a released connection is given up', async () => {
+		const scheduler = createScheduler({ probeTimeoutMs: 200 })
+		const pool = at.wrap({ scheduler, attemptTimeoutMs: 300 }, { connectionLimit: 2 })
+		await pool.query('SELECT 1')
+		at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'SELECT', action: 'black hole' })
+		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
+		expect(pool.holdfast.stats()).toMatchObject({ retries: { attempt_timeout: 1 } })
+	})
+})
