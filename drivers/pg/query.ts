@@ -91,7 +91,7 @@ export class Statement implements Repeatability {
 		const options = ownOptions(config)
 		this.#core = core
 		this.#config = snapshot(config)
-		this.#values = values
+		this.#values = Array.isArray(values) ? [...values] : values
 		this.#done = done
 		this.#call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
@@ -175,7 +175,9 @@ export class Statement implements Repeatability {
 function snapshot(config: unknown): unknown {
 	if (typeof config !== 'object' || config === null || Array.isArray(config)) return config
 	const prototype = Object.getPrototypeOf(config)
-	return prototype === Object.prototype || prototype === null ? { ...config } : config
+	if (prototype !== Object.prototype && prototype !== null) return config
+	const { values } = config as { values?: unknown }
+	return Array.isArray(values) ? { ...config, values: [...values] } : { ...config }
 }
 
 /** Sends it. Before 8.23 pg writes the callback into the caller's object, where `client.query(config)` would find it later. */

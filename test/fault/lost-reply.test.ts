@@ -14,6 +14,16 @@ test('a read whose answer is lost is run again and the caller sees no error', as
 	expect(pool.holdfast.stats()).toMatchObject({ attempts: 2, retries: { connection_lost: 1 }, inDoubt: 0 })
 })
 
+test('a read that is run again sends what the call said, whatever became of the array of values since', async () => {
+	const pool = at.wrap()
+	at.loseReply('SELECT 1')
+	const values = [1]
+	const config = { text: 'SELECT $1::int AS n', values }
+	const answers = [pool.query('SELECT $1::int AS n', values), pool.query(config)]
+	values[0] = 2
+	expect((await Promise.all(answers)).map(({ rows }) => rows[0].n)).toEqual([1, 1])
+})
+
 test('with readsAreSafe: false an undeclared read is in doubt, as a write is', async () => {
 	const pool = at.wrap({ readsAreSafe: false })
 	at.loseReply('SELECT 1')
