@@ -18,6 +18,14 @@ export interface Blocker {
 	readonly application: string
 }
 
+/** Those of the blockers whose transaction goes on, with its age now. A younger transaction of the same session is another one. */
+export function stillThere(blockers: readonly Blocker[], ages: ReadonlyMap<number, number>): readonly Blocker[] {
+	return blockers.flatMap((blocker) => {
+		const ageMs = ages.get(blocker.pid) ?? -1
+		return ageMs >= blocker.ageMs ? [{ ...blocker, ageMs }] : []
+	})
+}
+
 /** The lock that a migration needs is held by others, and the tries are used up. Nothing of the migration is left. `cause` is the driver's error. */
 export class MigrationBlockedError extends HoldfastError {
 	readonly migration: string

@@ -20,7 +20,12 @@ export type MigrateEvent =
 	| { readonly type: 'resolved'; readonly name: string; readonly applied: boolean }
 	/** It is applied and recorded. */
 	| { readonly type: 'done'; readonly name: string; readonly number: number; readonly total: number; readonly elapsedMs: number }
-	/** It failed for good. `applied`: its statements that cannot be rolled back and are in force. */
-	| { readonly type: 'failed'; readonly name: string; readonly applied: readonly string[] }
+	/** It failed for good. `applied`: its statements that cannot be rolled back and are in force; `invalidIndexes`: what a failed build has left. */
+	| {
+			readonly type: 'failed'
+			readonly name: string
+			readonly applied: readonly string[]
+			readonly invalidIndexes: readonly string[]
+	  }
 	/** The run is over; `names` are those that this run applied. */
 	| { readonly type: 'end'; readonly batch: number; readonly names: readonly string[]; readonly elapsedMs: number }

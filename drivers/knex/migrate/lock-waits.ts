@@ -12,7 +12,9 @@ const lookAfter = [0.25, 0.6]
 const firstLookMs = 2
 // While those in our way are known, looking whether they have gone costs nobody anything; trying does.
 const shortestLookMs = 40
-const longestLookMs = 250
+const longestLookMs = 150
+// After a pause this long a try is made in any case, should somebody be in our way no more although his transaction goes on.
+const certainPauseMs = 60_000
 
 /** A second session that looks at locks while the first one waits. It is opened once, and done without where it cannot be had. */
 export class Lookout {
@@ -74,6 +76,7 @@ export class LockWaits {
 	readonly #lookout: Lookout
 	#failed = 0
 	#unlimited = false
+	#lookMs = shortestLookMs
 	#blockers: readonly Blocker[] = []
 
 	constructor(name: string, direction: Direction, settings: Settings, core: PoolCore<Connection>, lookout: Lookout) {
@@ -114,33 +117,40 @@ export class LockWaits {
 
 	/** A try has failed for a lock, and nothing of it is left. Returns when the next may begin. @throws MigrationBlockedError when there is none. */
 	async failed(error: unknown): Promise<void> {
-		this.#failed += 1
 		const { attempts = lockTries, blocked, tell } = this.#settings
-		if (this.#failed >= attempts) {
-			if (blocked === 'fail') throw new MigrationBlockedError(this.#name, this.#direction, this.#failed, this.#blockers, error)
-			this.#unlimited = true
-			return
+		for (;;) {
+			this.#failed += 1
+			if (this.#failed >= attempts) {
+				if (blocked === 'fail') throw new MigrationBlockedError(this.#name, this.#direction, this.#failed, this.#blockers, error)
+				this.#unlimited = true
+				return
+			}
+			tell({ type: 'blocked', name: this.#name, tryNumber: this.#failed, blockers: this.#blockers })
+			const { pauseMs } = lockStep(this.#failed, this.#settings.lockTimeoutMs)
+			const areGone = await this.#pause(pauseMs)
+			// A try while they are there would fail again, and hold up everybody in the meantime: the step counts as one that failed.
+			if (areGone || pauseMs >= certainPauseMs) return
 		}
-		tell({ type: 'blocked', name: this.#name, tryNumber: this.#failed, blockers: this.#blockers })
-		await this.#pause(lockStep(this.#failed, this.#settings.lockTimeoutMs).pauseMs)
 	}
 
-	/** Waits the pause out; where we know whom we wait for, only until they have gone. */
-	async #pause(pauseMs: number): Promise<void> {
+	/** Waits the pause out; where we know whom we wait for, only until they have gone. False where they are still there. */
+	async #pause(pauseMs: number): Promise<boolean> {
 		const { scheduler, ending } = this.#core.policy
 		const signals = this.#settings.signal === undefined ? [] : [this.#settings.signal]
 		const endsAtMs = scheduler.clock.now() + pauseMs
-		let lookMs = shortestLookMs
 		const knew = this.#blockers.length > 0
 		for (;;) {
 			const leftMs = endsAtMs - scheduler.clock.now()
-			if (leftMs <= 0) return
-			await scheduler.wait(knew ? Math.min(lookMs, leftMs) : leftMs, signals, ending)
-			if (!knew) return
+			if (leftMs <= 0) return !knew
+			await scheduler.wait(knew ? Math.min(this.#lookMs, leftMs) : leftMs, signals, ending)
+			if (!knew) return true
 			const remaining = await this.#lookout.remaining(this.#blockers)
-			if (remaining.length === 0) return
+			if (remaining.length === 0) {
+				this.#lookMs = shortestLookMs
+				return true
+			}
 			this.#blockers = remaining
-			lookMs = Math.min(lookMs * 1.5, longestLookMs)
+			this.#lookMs = Math.min(this.#lookMs * 1.2, longestLookMs)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 /** How do MySQL and MariaDB tell who holds which lock, and how are they told not to wait? */
 import { createHash } from 'node:crypto'
-import type { Blocker } from './errors.ts'
+import { type Blocker, stillThere } from './errors.ts'
 import { redact } from './redact.ts'
 import type { Ask, Holder, Identity, Server, TablePlace } from './server.ts'
 import type { Connection } from './shape.ts'
@@ -110,7 +110,7 @@ export class MysqlServer implements Server {
 
 	async remaining(connection: Connection, blockers: readonly Blocker[]): Promise<readonly Blocker[]> {
 		const now = await this.blockersOf(connection, connection)
-		return blockers.filter((blocker) => now.some(({ pid, ageMs }) => pid === blocker.pid && ageMs >= blocker.ageMs))
+		return stillThere(blockers, new Map(now.map(({ pid, ageMs }) => [pid, ageMs])))
 	}
 
 	async invalidIndexes(): Promise<readonly string[]> {

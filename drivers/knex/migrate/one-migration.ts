@@ -81,7 +81,7 @@ export async function runMigration(crew: Crew, job: Job): Promise<void> {
 			continue
 		}
 		faults += 1
-		if (faults >= (settings.attempts ?? defaultTries)) throw failure.error
+		if (faults >= (settings.attempts ?? defaultTries)) throw await failed(crew, job, failure)
 		const bound = Math.min(firstPauseMs * 2 ** faults, longestPauseMs)
 		const waitMs = clock.random() * bound
 		settings.tell({ type: 'retry', name, tryNumber, fault: failure.fault, waitMs })
@@ -191,15 +191,16 @@ async function recordAlone(crew: Crew, { name, direction, batch }: Job): Promise
 
 /** The migration has failed for good: tells what of it stays, and gives back its own error, untouched. */
 async function failed(crew: Crew, { name }: Job, { error, watch }: Failure): Promise<unknown> {
-	crew.settings.tell({ type: 'failed', name, applied: watch.applied })
+	const invalidIndexes = watch.halfDone === undefined ? [] : await invalidIndexesAfter(crew, error)
+	crew.settings.tell({ type: 'failed', name, applied: watch.applied, invalidIndexes })
 	// Nothing of it is in force, so it may simply be run again; else the mark stays, and the next run asks.
-	if (watch.undone) await crew.sessions.steadily(({ books }) => books.keep()).catch(() => {})
+	if (watch.undone) await crew.sessions.afterwards(error, ({ books }) => books.keep()).catch(() => {})
 	return error
 }
 
 async function inDoubt(crew: Crew, { name, direction }: Job, why: string, { error, watch }: Failure): Promise<MigrationInDoubtError> {
-	crew.settings.tell({ type: 'failed', name, applied: watch.applied })
-	const invalidIndexes = await crew.sessions.steadily(({ connection }) => crew.server.invalidIndexes(connection)).catch(() => [])
+	const invalidIndexes = await invalidIndexesAfter(crew, error)
+	crew.settings.tell({ type: 'failed', name, applied: watch.applied, invalidIndexes })
 	return new MigrationInDoubtError({
 		migration: name,
 		direction,
@@ -209,6 +210,10 @@ async function inDoubt(crew: Crew, { name, direction }: Job, why: string, { erro
 		invalidIndexes,
 		cause: error,
 	})
+}
+
+function invalidIndexesAfter({ sessions, server }: Crew, error: unknown): Promise<readonly string[]> {
+	return sessions.afterwards(error, ({ connection }) => server.invalidIndexes(connection)).catch(() => [])
 }
 
 function lockLost(): HoldfastError {

@@ -51,8 +51,8 @@ export function planOf({ command, name, all }: Asked, source: readonly Candidate
 	}
 }
 
-/** The number of the batch that a plan belongs to: a new one for up, the newest for down. */
-export function batchOf(direction: Direction, recorded: readonly RecordedMigration[]): number {
+/** The number of the batch that a plan belongs to: a new one for up, the newest for down and for nothing, as knex tells it. */
+export function batchOf({ direction, migrations }: Plan, recorded: readonly RecordedMigration[]): number {
 	const newest = recorded.reduce((most, { batch }) => Math.max(most, batch), 0)
-	return direction === 'up' ? newest + 1 : newest
+	return direction === 'up' && migrations.length > 0 ? newest + 1 : newest
 }

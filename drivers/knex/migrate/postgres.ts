@@ -1,7 +1,7 @@
 /** How does PostgreSQL tell who holds which lock, and how is it told not to wait? */
 import { createHash } from 'node:crypto'
 import { HoldfastError, mayCommitPartly } from '../../../src/driver.ts'
-import type { Blocker } from './errors.ts'
+import { type Blocker, stillThere } from './errors.ts'
 import { redact } from './redact.ts'
 import type { Ask, Holder, Identity, Server, TablePlace } from './server.ts'
 import type { Connection } from './shape.ts'
@@ -114,8 +114,7 @@ export class PostgresServer implements Server {
 			[blockers.map(({ pid }) => pid)],
 		)
 		const ages = new Map(rows.map(({ pid, age }) => [number(pid), number(age)]))
-		// A younger transaction of the same session is another one.
-		return blockers.filter(({ pid, ageMs }) => (ages.get(pid) ?? -1) >= ageMs)
+		return stillThere(blockers, ages)
 	}
 
 	async invalidIndexes(connection: Connection): Promise<readonly string[]> {

@@ -59,10 +59,12 @@ function lineOf(event: MigrateEvent): string | undefined {
 			return `${event.name}: its end was unknown; it was ${event.applied ? 'applied' : 'not applied'}`
 		case 'done':
 			return `${event.name} (${event.number}/${event.total}) in ${seconds(event.elapsedMs)}`
-		case 'failed':
-			return event.applied.length === 0
+		case 'failed': {
+			const stays = [...event.applied, ...event.invalidIndexes.map((name) => `the invalid index ${name}`)]
+			return stays.length === 0
 				? `${event.name} failed; nothing of it is in force`
-				: `${event.name} failed; in force and not to be rolled back: ${event.applied.join('; ')}`
+				: `${event.name} failed; in force and not to be rolled back: ${stays.join('; ')}`
+		}
 		case 'end':
 			return `${event.names.length === 1 ? '1 migration' : `${event.names.length} migrations`} in ${seconds(event.elapsedMs)}`
 	}

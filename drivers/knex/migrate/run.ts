@@ -1,5 +1,6 @@
 /** How does a run go from its command to its end? Lock, plan, one migration after the other, and nothing left behind. */
 import type { Knex } from 'knex'
+import { classify } from '../../../src/index.ts'
 import { type LockState, markOf } from './books.ts'
 import { MigrationInDoubtError, MigrationsLockedError } from './errors.ts'
 import { type Crew, type Job, runMigration } from './one-migration.ts'
@@ -29,18 +30,17 @@ export async function runBatch(crew: Crew): Promise<BatchResult> {
 	if (first.plan.migrations.length === 0 && first.lock.by === 'nobody') return [first.batch, []]
 	crew.lookout.prepare()
 	await claim(crew)
-	let isInDoubt = false
+	let result: BatchResult
 	try {
 		await settleUnfinished(crew)
 		// Another runner may have worked until we got the lock.
-		return await runPlan(crew, await survey(crew))
+		result = await runPlan(crew, await survey(crew))
 	} catch (error) {
-		isInDoubt = await staysMarked(crew, error)
+		await releaseAfter(crew, error)
 		throw error
-	} finally {
-		// What is in doubt stays marked, for every runner to see.
-		if (!isInDoubt) await release(crew)
 	}
+	await crew.sessions.steadily(({ books }) => books.release())
+	return result
 }
 
 async function runPlan(crew: Crew, { plan, batch }: Survey): Promise<BatchResult> {
@@ -73,7 +73,7 @@ function survey(crew: Crew): Promise<Survey> {
 		const source = migrations.map((migration) => ({ migration, name: migrationSource.getMigrationName(migration) }))
 		const recorded = await session.books.recorded()
 		const plan = planOf(settings, source, recorded)
-		return { plan, batch: batchOf(plan.direction, recorded), source, lock: await session.books.lockState() }
+		return { plan, batch: batchOf(plan, recorded), source, lock: await session.books.lockState() }
 	})
 }
 
@@ -103,7 +103,13 @@ async function claim(crew: Crew): Promise<void> {
 		const lock = await sessions.steadily(async ({ books }) => {
 			const before = await books.lockState()
 			if (before.by !== 'nobody') return before
-			await books.take()
+			try {
+				await books.take()
+			} catch (error) {
+				// knex takes it inside of its transaction where it can: what we see is still free, and cannot be written.
+				if (classify(error).kind === 'lock_timeout') return { by: 'plain knex' } as const
+				throw error
+			}
 			return { ...(await books.lockState()), isNew: true }
 		})
 		if ('isNew' in lock && lock.by === 'holdfast') break
@@ -117,7 +123,7 @@ async function claim(crew: Crew): Promise<void> {
 			const list = await sessions.steadily(({ connection }) => server.sessions(connection)).catch(() => [])
 			return new MigrationsLockedError(lockedText(settings.runnerDeadlineMs, list))
 		}
-		await sessions.waitForRunner('a plain knex holds the lock (is_locked = 1)', others)
+		await sessions.waitForRunner('a plain knex holds the lock', others)
 	}
 	sessions.ready()
 }
@@ -166,14 +172,12 @@ async function settleUnfinished(crew: Crew): Promise<void> {
 	settings.tell({ type: 'resolved', name, applied: answer === 'applied' })
 }
 
-/** Whether the lock tells of a migration in doubt and has to go on telling it. */
-async function staysMarked(crew: Crew, error: unknown): Promise<boolean> {
-	if (error instanceof MigrationInDoubtError) return true
-	return crew.sessions.steadily(async ({ books }) => (await books.lockState()).by === 'unfinished').catch(() => true)
-}
-
-async function release(crew: Crew): Promise<void> {
-	await crew.sessions.steadily(({ books }) => books.release())
+/** Frees the lock of a run that failed. What is in doubt stays marked, for every runner to see; so does a lock that we cannot get at now: it is known as that of a dead session. */
+async function releaseAfter({ sessions }: Crew, error: unknown): Promise<void> {
+	const free = async ({ books }: Session) => {
+		if ((await books.lockState()).by !== 'unfinished') await books.release()
+	}
+	await sessions.afterwards(error, free).catch(() => {})
 }
 
 async function contentOf({ config, settings }: Crew, name: string, migration: unknown): Promise<MigrationContent> {

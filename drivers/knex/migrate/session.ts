@@ -69,6 +69,22 @@ export class Sessions {
 		}
 	}
 
+	/** Does the same after a failure, where it can be done soon: an aborted run makes no new connection, and nobody waits for the database twice. */
+	async afterwards<T>(error: unknown, work: (session: Session) => Promise<T>): Promise<T> {
+		const session = this.#current
+		if (session !== undefined && this.#connections.isAlive(session.connection)) {
+			try {
+				return await work(session)
+			} catch (failed) {
+				// It looked alive: the news of its loss was still on the way.
+				if (!classify(failed).retryable) throw failed
+				this.drop()
+			}
+		}
+		if (HoldfastError.is(error) && error.code === 'HOLDFAST_DEADLINE') throw error
+		return this.steadily(work)
+	}
+
 	/** The session, opened anew where it was lost. Waits for the database and for other runners. */
 	async current(): Promise<Session> {
 		this.#settings.signal?.throwIfAborted()

@@ -45,6 +45,8 @@ export class Watch {
 	readonly applied: string[] = []
 	/** A statement that would be in force now, if the server got it: it did not answer. */
 	unanswered: string | undefined
+	/** A statement that failed, and may have left something all the same. */
+	halfDone: string | undefined
 	/** The first error of the try: later ones may only say that the transaction has failed. */
 	firstError: { readonly error: unknown; readonly fault: Fault } | undefined
 	readonly #server: Server
@@ -67,7 +69,7 @@ export class Watch {
 
 	/** Whether nothing of the try can be in force: its end is its rollback. */
 	get undone(): boolean {
-		return this.applied.length === 0 && this.unanswered === undefined
+		return this.applied.length === 0 && this.unanswered === undefined && this.halfDone === undefined
 	}
 
 	/** Statements of the runner's transaction since what was last in force. */
@@ -156,6 +158,7 @@ export class Watch {
 
 	#failed(connection: Connection, sql: string, { outcome }: Fault, implicit: boolean): void {
 		const open = this.#open.get(connection)
+		if (outcome === 'rolled_back' && open === undefined && !this.#server.failsWhole(sql)) this.halfDone ??= this.#text(sql)
 		if (outcome !== 'unknown' || this.#isHarmless(sql)) return
 		const lasting = implicit || open === undefined || (commits.test(sql) && open.length > 0)
 		if (lasting) this.unanswered ??= commits.test(sql) ? `COMMIT of ${(open ?? []).join('; ')}` : this.#text(sql)
