@@ -28,14 +28,14 @@ const poolOf = (pool: object | undefined): KnexPool | undefined => (pool instanc
 /** Replaces the pool of the instance, and what leads to it. */
 export function graft(knex: KnexInstance, options: PoolOptions, make: MakeBackend): void {
 	const client = knex.client as WrappedClient
+	// First, for it may refuse: the instance is then left as it was.
+	const former = client._ownsPool === false ? undefined : (client.pool as FormerPool | undefined)
+	const pool = client.pool === undefined ? undefined : new KnexPool(client, client.config, options, make, former)
 	// knex makes the clients of transactions and clones from the prototype, so there is where methods must be.
 	Object.setPrototypeOf(client, prototypeFor(Object.getPrototypeOf(client)))
 	client.__holdfast = new Wrapping(options, make)
-	if (client.pool !== undefined) {
-		const former = client._ownsPool === false ? undefined : (client.pool as FormerPool)
-		client.pool = new KnexPool(client, client.config, options, make, former)
-		if (former !== undefined && !former.isEmpty()) former.destroy().catch(() => {})
-	}
+	client.pool = pool
+	if (former !== undefined && !former.isEmpty()) former.destroy().catch(() => {})
 	graftInstance(knex)
 }
 

@@ -1,8 +1,16 @@
 /** What stands behind knex's pool on MySQL and MariaDB? A pool of `mysql2`, wrapped by the driver for mysql2. */
-import { type AttemptState, type Call, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
+import {
+	type AttemptState,
+	type Call,
+	type PoolOptions,
+	runTransaction,
+	type Stats,
+	show,
+	type TransactionOptions,
+} from '../../src/driver.ts'
 import { cut } from '../mysql2/client.ts'
 import { Mysql2Transaction } from '../mysql2/scope.ts'
-import type { Mysql2Connection, Mysql2Pool } from '../mysql2/shape.ts'
+import { isMysql2Pool, isMysql2PromisePool, type Mysql2Connection, type Mysql2Pool } from '../mysql2/shape.ts'
 import { type Wrapped, wrapPool } from '../mysql2/wrap.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
@@ -19,10 +27,8 @@ export class Mysql2Backend implements Backend {
 	readonly #lent = new WeakSet<KnexConnection>()
 
 	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions) {
-		const given = config.connectionPool as (Mysql2Pool & { pool?: Mysql2Pool }) | undefined
-		// That of mysql2/promise holds a callback pool, which knex takes as well.
-		const { pool, refresh } =
-			given === undefined ? makeMysql2Pool(client, config) : { pool: given.pool ?? given, refresh: () => Promise.resolve() }
+		const given = config.connectionPool
+		const { pool, refresh } = given === undefined ? makeMysql2Pool(client, config) : { pool: poolIn(given), refresh: async () => {} }
 		this.pool = pool
 		this.#refresh = refresh
 		this.#wrapped = wrapPool(pool, options, given === undefined ? client.getPoolSettings(config.pool).acquireTimeoutMillis : undefined)
@@ -86,6 +92,13 @@ export class Mysql2Backend implements Backend {
 			this.pool.end((error) => (error ? reject(error) : resolve()))
 		})
 	}
+}
+
+function poolIn(given: object): Mysql2Pool {
+	if (isMysql2Pool(given)) return given
+	// That of mysql2/promise holds a callback pool, which knex takes out as well.
+	if (isMysql2PromisePool(given)) return given.pool
+	throw new TypeError(`holdfast: connectionPool must be a pool of mysql2 (createPool()), got ${show(given)}`)
 }
 
 /** A transaction's handle that also shows its connection, for what knex's users do with that beside queries. */

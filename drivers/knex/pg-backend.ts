@@ -1,9 +1,17 @@
 /** What stands behind knex's pool on PostgreSQL? A pool of `pg`, wrapped by the driver for pg. */
-import { type AttemptState, type Call, type PoolOptions, runTransaction, type Stats, type TransactionOptions } from '../../src/driver.ts'
+import {
+	type AttemptState,
+	type Call,
+	type PoolOptions,
+	runTransaction,
+	type Stats,
+	show,
+	type TransactionOptions,
+} from '../../src/driver.ts'
 import { cut } from '../pg/client.ts'
 import { type HoldfastPool, holdfast } from '../pg/index.ts'
 import { type Inside, insideOf } from '../pg/inside.ts'
-import type { PgClient, PgPool } from '../pg/shape.ts'
+import { isPgPool, type PgClient, type PgPool } from '../pg/shape.ts'
 import { PgTransaction } from '../pg/transaction.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
@@ -22,7 +30,10 @@ export class PgBackend implements Backend {
 
 	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions) {
 		this.#client = client
-		this.pool = (config.connectionPool ?? makePgPool(client, config)) as PgPool
+		const given = config.connectionPool
+		if (given !== undefined && !isPgPool(given))
+			throw new TypeError(`holdfast: connectionPool must be a pool of pg (new pg.Pool()), got ${show(given)}`)
+		this.pool = given ?? makePgPool(client, config)
 		this.#wrapped = holdfast(this.pool as unknown as Parameters<typeof holdfast>[0], options)
 		this.#inside = insideOf(this.pool) as Inside
 	}

@@ -26,7 +26,13 @@ export class KnexPool {
 		this.#make = make
 		this.#former = former
 		// Where `connection` is a function, the server's address is not known before it was asked.
-		if (client.connectionConfigProvider === undefined || config.connectionPool !== undefined) this.#backend = this.#open()
+		if (client.connectionConfigProvider !== undefined && config.connectionPool === undefined) return
+		try {
+			this.#backend = this.#open()
+		} catch (error) {
+			// What the driver has against the settings is told to whoever asks for a connection, as it is without Holdfast.
+			if (config.connectionPool !== undefined) throw error
+		}
 	}
 
 	/** As tarn's: `{ promise }` of a connection of the driver's own, to be given back by `release`. */
