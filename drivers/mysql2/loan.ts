@@ -1,22 +1,25 @@
 /** How are the transactions of borrowers and ORMs verified without changing a line? By seeing their COMMIT pass. */
-import {
-	type Call,
-	type CommitMark,
-	controlStatements,
-	type HoldfastError,
-	mayControlTransaction,
-	resolveCommit,
-} from '../../src/driver.ts'
+import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
 import { errnoOf } from './begin.ts'
 import { cut, lent, type OwnMethods } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
-import { isAlive, isBusy, sessionOf } from './state.ts'
+import { forgiveRollback, isAlive, isBusy, sessionOf } from './state.ts'
 import type { Mysql2TransactionDriver } from './transaction.ts'
 
 /** The class of a connection, which makes commands without sending them. */
 interface CommandMaker {
 	createQuery(sql: unknown, values: unknown, callback: QueryCallback | undefined, config: unknown): Command
+}
+
+const endings = new Set(['begin', 'commit', 'rollback'])
+const restarts = new Set(['begin', 'rollback'])
+
+function rolledBack(errno: number): HoldfastError {
+	return new HoldfastError(
+		'HOLDFAST_ROLLED_BACK',
+		`The server has rolled the whole transaction back with error ${errno}: ROLLBACK, and begin it anew. Nothing was sent.`,
+	)
 }
 
 const loans = new WeakMap<Mysql2Connection, Loan>()
@@ -46,6 +49,8 @@ export class Loan {
 		this.#connection = connection
 		this.#unusable = unusable
 		this.#own = { query: connection.query, execute: connection.execute }
+		// One of the pool's own transactions may have met it.
+		forgiveRollback(connection)
 		lent.set(connection, this.#own)
 		loans.set(connection, this)
 		for (const method of ['query', 'execute'] as const)
@@ -70,6 +75,12 @@ export class Loan {
 			if (first?.verb === 'begin') this.#refusing = true
 			if (first?.verb === 'rollback') this.#refusing = false
 			if (this.#refusing || first?.verb === 'commit') return this.#refuse(this.#unusable, sql, done)
+		}
+		const { rolledBackBy } = sessionOf(this.#connection)
+		if (rolledBackBy !== undefined) {
+			// The session has no transaction any more: what the borrower sends would be committed one by one.
+			if (first !== undefined && endings.has(first.verb)) forgiveRollback(this.#connection)
+			if (first === undefined || !restarts.has(first.verb)) return this.#refuse(rolledBack(rolledBackBy), sql, done)
 		}
 		// A command made by the borrower holds its own callback.
 		if (!statements.some(({ verb }) => verb === 'commit') || typeof (sql as Command).onResult === 'function') return pass()

@@ -9,6 +9,8 @@ export interface Session {
 	autocommit: boolean
 	/** It was asked to write and said that it is read-only. */
 	refusesWrites: boolean
+	/** The number of the error with which the server has rolled a whole transaction back. Whoever forgives it sets it to undefined. */
+	rolledBackBy: number | undefined
 }
 
 /** What is worth telling at once. */
@@ -20,10 +22,16 @@ export interface SessionEvents {
 }
 
 const sessions = new WeakMap<Mysql2Connection, Session>()
-const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false }
+const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false, rolledBackBy: undefined }
 
 /** What is known of the connection's session. */
 export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => sessions.get(connection) ?? unheard
+
+/** The borrower has taken note that its transaction was rolled back. */
+export function forgiveRollback(connection: Mysql2Connection): void {
+	const session = sessions.get(connection)
+	if (session !== undefined) session.rolledBackBy = undefined
+}
 
 /** The status of the transaction, as the server said with its last answer. An error carries no status: that before it stands. */
 export function transactionStatus(connection: Mysql2Connection): TransactionStatus {
@@ -93,6 +101,7 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 			session.refusesWrites = true
 			on.refused(connection)
 		} else if (errno === unknownStatement) connection._statements.clear()
+		else if (rollBack.has(errno) && session.inTransaction === true) session.rolledBackBy = errno
 	}
 }
 
@@ -101,6 +110,9 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 const needsWrites = 1836
 const optionForbids = 1290
 const unknownStatement = 1243
+
+// ER_LOCK_DEADLOCK, ER_XA_RBDEADLOCK (MySQL manual, "InnoDB Error Handling"): the session goes on without a transaction.
+const rollBack = new Set([1213, 1614])
 
 const saysReadOnly = (buffer: Uint8Array, offset: number, end: number): boolean =>
 	Buffer.from(buffer.buffer, buffer.byteOffset + offset, end - offset).includes('read-only')

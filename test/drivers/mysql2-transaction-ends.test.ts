@@ -66,7 +66,7 @@ describe.each(flavours)('%s', (flavour) => {
 	] as const
 
 	test.each(commits)('%s: a deadlock rolls everything back, and the whole function is run again', async (_how, options) => {
-		const pool = wrap(options())
+		const pool = wrap(options(), { connectionLimit: 1 })
 		const { spring, ended } = await trap()
 		let runs = 0
 		await pool.transaction(async (tx) => {
@@ -83,6 +83,10 @@ describe.each(flavours)('%s', (flavour) => {
 			rows: [{ n: 1 }, { n: 1 }],
 		})
 		expect(pool.holdfast.stats().retries).toMatchObject({ deadlock: 1 })
+		// The deadlock is over, and no matter of whoever borrows the connection next.
+		const connection = await pool.getConnection()
+		await connection.query('SELECT 1')
+		connection.release()
 	})
 
 	test('a swallowed deadlock is never committed: what follows is refused instead of run in autocommit, and the function is run again', async () => {

@@ -1,0 +1,221 @@
+/** A borrower of getConnection() commits by hand or through an ORM on MySQL or MariaDB: is a lost COMMIT resolved, and is nothing left behind? */
+import { sql as drizzleSql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/mysql2'
+import { commitLedger, InDoubtError, type PoolOptions, retryReport } from 'holdfast'
+import knex from 'knex'
+import { Kysely, MysqlDialect } from 'kysely'
+import type { Connection } from 'mysql2'
+import type { PoolConnection } from 'mysql2/promise'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { flavours } from '../support/mysql.ts'
+import { until } from '../support/until.ts'
+import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+
+describe.each(flavours)('%s', (flavour) => {
+	let at: MysqlStage
+	beforeAll(async () => {
+		at = await mysqlStage(flavour)
+	})
+	afterAll(() => at.close())
+	beforeEach(async () => {
+		await at.ask(
+			'DROP TABLE IF EXISTS written, heavy, holdfast_commits; CREATE TABLE written (id int PRIMARY KEY); CREATE TABLE heavy (id int)',
+		)
+		at.proxy.resetCounters()
+	})
+	afterEach(() => at.leaveNothing())
+
+	const ids = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
+	const withLedger = (): PoolOptions => ({ commit: commitLedger({ create: true }) })
+	const isCommit = /^\s*(?:\/\*.*\*\/)?\s*commit/i
+	const loseCommitReply = () => at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before' })
+	const loseCommitItself = () =>
+		at.proxy.intercept({
+			from: 'client',
+			match: ({ type, text }) => type === 'COM_QUERY' && isCommit.test(text ?? ''),
+			action: 'cut before',
+		})
+	const caught = (call: Promise<unknown>) =>
+		call.then(
+			() => undefined,
+			(error: unknown) => error as Error & { code?: string },
+		)
+
+	/** The callback connection in that of a promise pool. */
+	const bareOf = (connection: PoolConnection) => connection.connection as unknown as Connection
+	const called = (run: (done: (error: unknown) => void) => void) =>
+		new Promise<void>((resolve, reject) => run((error) => (error ? reject(error) : resolve())))
+
+	const styles: Array<[string, (connection: PoolConnection) => Promise<unknown>, (connection: PoolConnection) => Promise<unknown>]> = [
+		['BEGIN and COMMIT', (c) => c.query('BEGIN'), (c) => c.query('COMMIT')],
+		['lower case with comments', (c) => c.query('/* a */ start transaction'), (c) => c.query('/* b */ commit work;')],
+		['beginTransaction() and commit()', (c) => c.beginTransaction(), (c) => c.commit()],
+		['an options object', (c) => c.query({ sql: 'BEGIN' }), (c) => c.query({ sql: 'COMMIT' })],
+		['prepared statements', (c) => c.query('BEGIN'), (c) => c.execute('COMMIT')],
+		['SET autocommit = 0', (c) => c.query('SET autocommit = 0'), (c) => c.query('COMMIT')],
+		['callbacks', (c) => called((done) => bareOf(c).beginTransaction(done)), (c) => called((done) => bareOf(c).commit(done))],
+	]
+
+	test.each(styles)('%s: the reply of COMMIT is lost, and the borrower sees the success that it was', async (_style, begin, commit) => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await begin(connection)
+		await connection.query('INSERT INTO written VALUES (1)')
+		const lost = loseCommitReply()
+		const answer = await commit(connection)
+		connection.release()
+		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+		if (Array.isArray(answer)) expect(answer[0]).toMatchObject({ affectedRows: 0, fieldCount: 0 })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
+		expect((await pool.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
+	})
+
+	test.each(styles)('%s: the COMMIT never arrived, and the borrower gets the driver’s own error', async (_style, begin, commit) => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await begin(connection)
+		await connection.query('INSERT INTO written VALUES (1)')
+		loseCommitItself()
+		const error = await caught(commit(connection))
+		connection.release()
+		expect(error).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
+		expect(retryReport(error)?.faults.at(-1)).toMatchObject({ outcome: 'rolled_back' })
+		expect(await ids()).toEqual([])
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { notApplied: 1 } })
+	})
+
+	test('without a ledger a lost COMMIT is an InDoubtError, and with commit: off the driver’s own error', async () => {
+		for (const [options, expected] of [
+			[{}, { code: 'HOLDFAST_IN_DOUBT' }],
+			[{ commit: 'off' as const }, { code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) }],
+		] as const) {
+			const pool = at.wrap(options)
+			const connection = await pool.getConnection()
+			await connection.beginTransaction()
+			loseCommitReply()
+			const error = await caught(connection.commit())
+			connection.release()
+			expect(error).toMatchObject(expected)
+			expect(error instanceof InDoubtError).toBe('code' in expected && expected.code === 'HOLDFAST_IN_DOUBT')
+		}
+	})
+
+	test('a COMMIT among several statements is in doubt when its reply is lost', async () => {
+		const pool = at.wrap(withLedger(), { multipleStatements: true })
+		const connection = await pool.getConnection()
+		loseCommitReply()
+		const error = await caught(connection.query('BEGIN; INSERT INTO written VALUES (1); COMMIT'))
+		connection.release()
+		expect(error).toBeInstanceOf(InDoubtError)
+	})
+
+	test('a COMMIT without a transaction leaves no token, and statements of one who does not wait stay in order', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		at.proxy.resetCounters()
+		await connection.query('COMMIT')
+		expect(at.proxy.seen.statementsLike('INSERT INTO `holdfast')).toBe(0)
+		const all = Promise.all(['BEGIN', 'INSERT INTO written VALUES (1)', 'COMMIT', 'SELECT 3 AS n'].map((text) => connection.query(text)))
+		expect((await all).at(-1)?.[0]).toEqual([{ n: 3 }])
+		expect(at.proxy.seen.statementsLike('INSERT INTO `holdfast')).toBe(1)
+		connection.release()
+		expect(await ids()).toEqual([1])
+	})
+
+	test('a connection that comes back with an open transaction is never handed out again', async () => {
+		const pool = at.wrap(withLedger(), { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		const { threadId } = connection
+		await connection.beginTransaction()
+		await connection.query('INSERT INTO written VALUES (1)')
+		connection.release()
+		const next = await pool.getConnection()
+		expect(next.threadId).not.toBe(threadId)
+		await next.query('COMMIT')
+		next.release()
+		expect(await ids()).toEqual([])
+		expect(pool.holdfast.stats()).toMatchObject({ discarded: 1 })
+	})
+
+	test('after a deadlock the borrower’s statements are refused until its ROLLBACK: they would be committed one by one', async () => {
+		const pool = at.wrap(withLedger())
+		await at.ask('INSERT INTO written VALUES (1), (2)')
+		const rival = await pool.getConnection()
+		const victim = await pool.getConnection()
+		await rival.query('BEGIN')
+		await rival.query(`INSERT INTO heavy VALUES ${Array.from({ length: 300 }, (_, i) => `(${i})`).join()}`)
+		await rival.query('SELECT * FROM written WHERE id = 2 FOR UPDATE')
+		await victim.query('BEGIN')
+		await victim.query('SELECT * FROM written WHERE id = 1 FOR UPDATE')
+		const waits = rival.query('SELECT * FROM written WHERE id = 1 FOR UPDATE')
+		const waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+		// InnoDB keeps what this table shows for as long as it is asked more often than every 100 ms.
+		await until(async () => (await at.ask(waiting)).length > 0, { what: 'the rival to wait', everyMs: 120 })
+		expect(await caught(victim.query('SELECT * FROM written WHERE id = 2 FOR UPDATE'))).toMatchObject({ errno: 1213 })
+		await waits
+		expect(await caught(victim.query('INSERT INTO written VALUES (3)'))).toMatchObject({ code: 'HOLDFAST_ROLLED_BACK' })
+		expect(await caught(victim.commit())).toMatchObject({ code: 'HOLDFAST_ROLLED_BACK' })
+		await rival.query('ROLLBACK')
+		await victim.beginTransaction()
+		await victim.query('INSERT INTO written VALUES (4)')
+		await victim.commit()
+		rival.release()
+		victim.release()
+		expect(await ids()).toEqual([1, 2, 4])
+	})
+
+	test('a ledger that is missing is told at BEGIN, and what was sent behind it is not run on its own', async () => {
+		const pool = at.wrap({ commit: commitLedger({ table: 'no_such_ledger' }) })
+		const connection = await pool.getConnection()
+		const [begun, sent] = await Promise.all([
+			caught(connection.beginTransaction()),
+			caught(connection.query('INSERT INTO written VALUES (1)')),
+		])
+		expect(begun).toMatchObject({ code: 'HOLDFAST_LEDGER' })
+		expect(sent).toBe(begun)
+		await connection.rollback()
+		expect((await connection.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
+		connection.release()
+		expect(await ids()).toEqual([])
+	})
+
+	test('a transaction that may not write is committed without a token', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await connection.query('START TRANSACTION READ ONLY')
+		await connection.query('SELECT * FROM written')
+		await connection.commit()
+		connection.release()
+	})
+
+	test('Kysely over a wrapped pool', async () => {
+		const pool = at.wrap(withLedger())
+		const db = new Kysely<{ written: { id: number } }>({ dialect: new MysqlDialect({ pool: pool.pool as never }) })
+		const lost = loseCommitReply()
+		const value = await db.transaction().execute(async (tx) => {
+			await tx.insertInto('written').values({ id: 1 }).execute()
+			return 'done'
+		})
+		expect({ value, hits: lost.hits, ids: await ids() }).toEqual({ value: 'done', hits: 1, ids: [1] })
+	})
+
+	test('Drizzle over a wrapped pool', async () => {
+		const db = drizzle(at.wrap(withLedger()) as never)
+		const lost = loseCommitReply()
+		await db.transaction(async (tx) => {
+			await tx.execute(drizzleSql`INSERT INTO written VALUES (1)`)
+		})
+		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+	})
+
+	test('Knex over a wrapped pool', async () => {
+		const pool = at.wrap(withLedger())
+		const db = knex({ client: 'mysql2', connectionPool: pool.pool } as never)
+		const lost = loseCommitReply()
+		await db.transaction(async (tx) => {
+			await tx('written').insert({ id: 1 })
+		})
+		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+		await db.destroy()
+	})
+})
