@@ -1,11 +1,10 @@
 /** Where does a chaos run take place? A real server, a proxy in front of it, and the record of what was done to both. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FinalState } from '../history/history.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { type FaultProxy, startProxy } from '../support/proxy.ts'
 import { until } from '../support/until.ts'
+import { type ChaosServer, type Database, openDatabase, type ServerName } from './database.ts'
 import { type FaultKind, faultKinds } from './plan.ts'
-import { schema, startAgain } from './sql.ts'
 
 /** A fault that has struck. */
 export interface Struck {
@@ -15,18 +14,15 @@ export interface Struck {
 }
 
 export interface ArenaOptions {
+	readonly server: ServerName
 	/** Milliseconds by which the server's replies are late: so many commits are durable and not answered yet. */
 	readonly replyMs: number
 	readonly fsync: boolean
 }
 
-const applicationName = 'chaos'
-// Deadlocks are looked for soon, for there are many. Without sequential scans a transaction locks the rows that it reads and not the
-// whole table (PostgreSQL manual, "Serializable Isolation Level").
-const settings = { deadlock_timeout: '30ms', enable_seqscan: 'off', enable_bitmapscan: 'off' }
-
 export class Arena {
-	readonly server: PostgresServer
+	readonly database: Database
+	readonly server: ChaosServer
 	readonly proxy: FaultProxy
 	readonly replyMs: number
 	/** Whether the server is meant to be there. */
@@ -37,28 +33,25 @@ export class Arena {
 	#door: Promise<void> = Promise.resolve()
 	readonly counts = new Map<FaultKind, number>(faultKinds.map(({ kind }) => [kind, 0]))
 
-	private constructor(server: PostgresServer, proxy: FaultProxy, replyMs: number) {
-		this.server = server
+	private constructor(database: Database, proxy: FaultProxy, replyMs: number) {
+		this.database = database
+		this.server = database.server
 		this.proxy = proxy
 		this.replyMs = replyMs
 	}
 
-	static async open({ replyMs, fsync }: ArenaOptions): Promise<Arena> {
-		const server = await startPostgres({ major: 18, settings: { ...settings, fsync: fsync ? 'on' : 'off' } })
+	static async open({ server, replyMs, fsync }: ArenaOptions): Promise<Arena> {
+		const database = await openDatabase(server, fsync)
 		try {
-			await server.query(schema)
-			const arena = new Arena(server, await startProxy({ target: server }), replyMs)
+			await database.layOut()
+			const { protocol, server: target } = database
+			const arena = new Arena(database, await startProxy({ target, protocol }), replyMs)
 			arena.heal()
 			return arena
 		} catch (error) {
-			await server.dispose()
+			await database.server.dispose()
 			throw error
 		}
-	}
-
-	/** How a client reaches the server: through the proxy. */
-	get config() {
-		return { ...this.server.config(), host: this.proxy.host, port: this.proxy.port, application_name: applicationName }
 	}
 
 	record(kind: FaultKind, fromMs: number): void {
@@ -84,34 +77,27 @@ export class Arena {
 
 	/** Empties the lists and gives every account the same again. */
 	async startAgain(): Promise<void> {
-		await this.server.query(startAgain)
+		await this.database.startAgain()
 		this.struck.length = 0
 	}
 
-	/** What stands there once every backend of the workers is gone: nothing can be added after this. */
+	/** What stands there once every session of the workers is gone: nothing can be added after this. */
 	async finalState(): Promise<FinalState> {
-		const mine = `from pg_stat_activity where application_name = '${applicationName}'`
 		await until(
 			async () => {
-				const left = await this.server.query(`select pg_terminate_backend(pid) ${mine}`)
+				const left = await this.database.sessions()
+				for (const session of left) await this.database.end(session, 'session')
 				return left.length === 0
 			},
-			{ what: 'the backends of the workers to be gone', timeoutMs: 20_000, everyMs: 20 },
+			{ what: 'the sessions of the workers to be gone', timeoutMs: 20_000, everyMs: 20 },
 		)
-		const lists = await this.server.query<{ id: number; elements: number[] }>('select id, elements from list')
-		const accounts = await this.server.query<{ id: number; cents: number }>('select id, cents from account')
-		return {
-			lists: new Map(lists.map(({ id, elements }) => [id, elements])),
-			accounts: new Map(accounts.map(({ id, cents }) => [id, cents])),
-		}
+		return this.database.finalState()
 	}
 
-	/** The process id of some session of the workers, busy ones first. */
+	/** Some session of the workers, busy ones first. */
 	async somebody(nth: number): Promise<number | undefined> {
-		const rows = await this.server.query<{ pid: number }>(
-			`select pid from pg_stat_activity where application_name = '${applicationName}' order by state = 'idle', query_start`,
-		)
-		return rows[nth % Math.max(1, rows.length)]?.pid
+		const sessions = await this.database.sessions()
+		return sessions[nth % Math.max(1, sessions.length)]
 	}
 
 	async close(): Promise<void> {

@@ -1,31 +1,34 @@
 /** What was asked for on the command line? Every option is checked before anything is started. */
 import { parseArgs } from 'node:util'
-import { type ClientName, clientNames, commitModes } from './clients.ts'
-import { type FaultKind, faultKinds } from './plan.ts'
+import { type ClientName, type CommitMode, clientNames, commitModes } from './clients.ts'
+import { type Driver, drivers, type ServerName, serversOf } from './database.ts'
+import { isolations } from './operations.ts'
+import { type FaultKind, faultKinds, kindsFor } from './plan.ts'
 import type { ChaosOptions } from './run.ts'
-import { isolations } from './sql.ts'
 
 /** What is wrong with the command line: a message for people, without a stack. */
 export class UsageError extends Error {}
 
 export const usage = `npm run chaos -- [options]
 
-Workers run transactions on a real PostgreSQL while it is killed, stopped and frozen and while its links break; then what they were
+Workers run transactions on a real server while it is killed, stopped and frozen and while its links break; then what they were
 told is held against what stands in the database. Exit code: 0 no anomaly, 1 an anomaly, 2 bad options, 130 Ctrl-C.
 
   --seed <n>          seed of faults and transactions (default: drawn, and printed)
   --minutes <n>       run at least so long (default 1, or 0 with one of the next two)
   --crashes <n>       run until the server has lost its memory so often
   --faults <n>        run until so many network faults have hit
-  --driver pg         the driver (default pg)
+  --driver <name>     ${drivers.join(', ')} (default pg)
+  --server <name>     ${drivers.map((driver) => `${serversOf[driver].join(' or ')} for ${driver}`).join(', ')} (default: the first)
   --client <name>     ${clientNames.join(', ')} (default holdfast)
-                      holdfast-client: hand-written BEGIN and COMMIT on a client of the wrapped pool; the last two do without Holdfast
-  --commit <mode>     ${commitModes.join(', ')} (default verify)
+                      holdfast-client: hand-written BEGIN and COMMIT on a client of the wrapped pool; the last two do without Holdfast,
+                      bare-xid on pg only
+  --commit <mode>     ${commitModes.join(', ')} (default verify; with mysql2 ledger, for it has no verify)
   --isolation <level> ${isolations.map((level) => `"${level}"`).join(', ')} or both, round by round (default both)
   --workers <n>       (default 24)
   --connections <n>   size of the pool (default 16)
-  --nemeses <list>    only these kinds of faults, separated by commas (default all):
-${faultKinds.map(({ kind, what }) => `                        ${kind.padEnd(15)}${what}`).join('\n')}
+  --nemeses <list>    only these kinds of faults, separated by commas (default all that the server knows):
+${faultKinds.map((row) => `                        ${row.kind.padEnd(15)}${row.what}${'driver' in row ? ` (${row.driver} only)` : ''}`).join('\n')}
   --reply-ms <n>      how late all replies of the server are (default 3)
   --round-s <n>       seconds between two checks (default 20)
   --attempt-ms <n>    time limit of one attempt, which ends what hangs in a black hole (default 1500)
@@ -35,7 +38,6 @@ ${faultKinds.map(({ kind, what }) => `                        ${kind.padEnd(15)}
 
 const defaults = {
 	client: 'holdfast',
-	commit: 'verify',
 	driver: 'pg',
 	isolation: 'both',
 	workers: '24',
@@ -49,17 +51,22 @@ const defaults = {
 export function readArguments(args: readonly string[]): ChaosOptions | 'help' {
 	const values = parse(args)
 	if (values.help) return 'help'
-	oneOf('driver', values.driver, ['pg'])
+	const driver = oneOf('driver', values.driver, drivers)
+	const servers: readonly ServerName[] = serversOf[driver]
+	const client = oneOf('client', values.client, clientNames)
+	if (client === 'bare-xid' && driver !== 'pg') throw new UsageError(`--client bare-xid is for --driver pg, got ${JSON.stringify(driver)}`)
 	const isolation = oneOf('isolation', values.isolation, [...isolations, 'both'])
-	const only = values.nemeses === undefined ? undefined : nemeses(values.nemeses)
+	const only = values.nemeses === undefined ? undefined : nemeses(values.nemeses, driver)
 	const counted = values.crashes !== undefined || values.faults !== undefined
 	const options: ChaosOptions = {
 		seed: number('seed', values.seed ?? String(Math.floor(performance.timeOrigin) % 2 ** 31), 0, 2 ** 31),
 		minutes: number('minutes', values.minutes ?? (counted ? '0' : '1'), 0, 24 * 60, 'fraction'),
 		crashes: number('crashes', values.crashes ?? '0', 0, 1e6),
 		faults: number('faults', values.faults ?? '0', 0, 1e6),
-		client: oneOf('client', values.client, clientNames),
-		commit: oneOf('commit', values.commit, commitModes),
+		driver,
+		server: values.server === undefined ? servers[0]! : oneOf('server', values.server, servers),
+		client,
+		commit: commitMode(values.commit, driver),
 		isolations: isolation === 'both' ? isolations : [isolation],
 		workers: number('workers', values.workers, 1, 500),
 		connections: number('connections', values.connections, 1, 80),
@@ -83,7 +90,8 @@ export function commandLine(options: ChaosOptions): string {
 	say('minutes', options.minutes)
 	say('crashes', options.crashes, 0)
 	say('faults', options.faults, 0)
-	say('driver', 'pg')
+	say('driver', options.driver)
+	say('server', options.server, serversOf[options.driver][0])
 	say('client', options.client, defaults.client)
 	say('commit', options.commit, isNaive(options.client) ? options.commit : undefined)
 	say('isolation', options.isolations.length > 1 ? 'both' : options.isolations[0]!, defaults.isolation)
@@ -113,7 +121,8 @@ function parse(args: readonly string[]) {
 				nemeses: text,
 				driver: withDefault(defaults.driver),
 				client: withDefault(defaults.client),
-				commit: withDefault(defaults.commit),
+				commit: text,
+				server: text,
 				isolation: withDefault(defaults.isolation),
 				workers: withDefault(defaults.workers),
 				connections: withDefault(defaults.connections),
@@ -143,8 +152,16 @@ function oneOf<T extends string>(name: string, text: string, choices: readonly T
 	return found
 }
 
-function nemeses(text: string): ReadonlySet<FaultKind> {
-	const kinds = faultKinds.map(({ kind }) => kind)
+function commitMode(text: string | undefined, driver: Driver): CommitMode {
+	const mode = oneOf('commit', text ?? defaultCommit[driver], commitModes)
+	if (mode !== 'verify' || driver === 'pg') return mode
+	throw new UsageError(`--commit must be ledger or off with --driver ${driver}: its servers keep no record of commits, got "verify"`)
+}
+
+const defaultCommit: Readonly<Record<Driver, CommitMode>> = { pg: 'verify', mysql2: 'ledger' }
+
+function nemeses(text: string, driver: Driver): ReadonlySet<FaultKind> {
+	const kinds = [...kindsFor(driver)]
 	return new Set(text.split(',').map((word) => oneOf('nemeses', word.trim(), kinds)))
 }
 

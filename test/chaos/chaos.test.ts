@@ -1,29 +1,7 @@
-/** Does Holdfast lose or repeat anything under chaos, and would this harness notice? The short form of `npm run chaos`. */
+/** Does Holdfast lose or repeat anything under chaos on PostgreSQL, and would this harness notice? The short form of `npm run chaos`. */
 import { expect, test } from 'vitest'
-import { type ChaosOptions, crashesOf, networkFaultsOf, runChaos } from './run.ts'
-import { failures, verdictLines } from './verdict.ts'
-
-const short: ChaosOptions = {
-	seed: 11,
-	minutes: 0,
-	crashes: 3,
-	faults: 25,
-	client: 'holdfast',
-	commit: 'verify',
-	isolations: ['read committed', 'serializable'],
-	workers: 12,
-	connections: 8,
-	replyMs: 3,
-	fsync: false,
-	roundMs: 4_000,
-	attemptTimeoutMs: 1_500,
-}
-
-async function verdictOf(changes: Partial<ChaosOptions>) {
-	const options = { ...short, ...changes }
-	const tally = await runChaos(options)
-	return { tally, failures: failures(tally, options), report: verdictLines(tally, options).join('\n') }
-}
+import { crashesOf, networkFaultsOf } from './run.ts'
+import { verdictOf } from './short-run.ts'
 
 test('with verified commits nothing is lost, nothing is applied twice and nothing that failed is there', { timeout: 120_000 }, async () => {
 	const { tally, failures, report } = await verdictOf({})
@@ -45,7 +23,7 @@ test('hand-written transactions over a wrapped pool are told the truth', { timeo
 })
 
 test('the same faults make p-retry apply transactions twice: the harness can fail', { timeout: 120_000 }, async () => {
-	const only: ChaosOptions['only'] = new Set(['commit-reply'])
+	const only = new Set(['commit-reply'] as const)
 	const { tally } = await verdictOf({ client: 'p-retry', crashes: 0, faults: 20, isolations: ['read committed'], only })
 	expect(tally.anomalyCounts.get('duplicate')).toBeGreaterThan(0)
 })

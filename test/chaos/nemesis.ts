@@ -31,12 +31,10 @@ const strike: Readonly<Record<Family, (arena: Arena, fault: Fault) => Promise<vo
 
 async function strikeSession(arena: Arena, { kind, nth }: Fault): Promise<void> {
 	const fromMs = performance.now()
-	const order = kind === 'cancel' ? 'pg_cancel_backend' : 'pg_terminate_backend'
 	try {
-		const pid = await arena.somebody(nth)
-		if (pid === undefined) return
-		const [row] = await arena.server.query<{ done: boolean }>(`select ${order}(${pid}) as done`)
-		if (row?.done) arena.record(kind, fromMs)
+		const session = await arena.somebody(nth)
+		if (session === undefined) return
+		if (await arena.database.end(session, kind === 'cancel' ? 'statement' : 'session')) arena.record(kind, fromMs)
 	} catch {
 		// The server was taken down meanwhile: nobody was hit, and nothing is counted.
 	}

@@ -2,6 +2,9 @@
 import type { Step } from '../history/history.ts'
 import type { Draw } from './draw.ts'
 
+export const isolations = ['serializable', 'read committed'] as const
+export type Isolation = (typeof isolations)[number]
+
 export const accounts = 200
 export const centsEach = 1_000_000
 
@@ -15,6 +18,8 @@ export interface Plan {
 	readonly id: number
 	readonly steps: readonly Step[]
 	readonly readOnly: boolean
+	/** A single append, which may be done by one statement that commits by itself. */
+	readonly single: boolean
 }
 
 /** `crossing` sends everybody to the same two lists, odd and even ids in opposite order: they deadlock. */
@@ -22,7 +27,10 @@ export function drawPlan(draw: Draw, id: number, crossing: boolean): Plan {
 	const generation = Math.floor(id / (listsAtOnce * elementsPerList)) * listsAtOnce
 	const list = () => generation + draw.whole(0, listsAtOnce - 1)
 	const read = (): Step => ({ do: 'read', list: list() })
-	if (!crossing && draw.chance(0.1)) return { id, readOnly: true, steps: [read(), read(), ...(draw.chance(0.2) ? [total] : [])] }
+	if (!crossing && draw.chance(0.1))
+		return { id, readOnly: true, single: false, steps: [read(), read(), ...(draw.chance(0.2) ? [total] : [])] }
+
+	if (!crossing && draw.chance(0.12)) return { id, readOnly: false, single: true, steps: [{ do: 'append', list: list() }] }
 
 	const first = crossing ? generation + (id % 2) : list()
 	const second = crossing ? generation + 1 - (id % 2) : list()
@@ -32,7 +40,7 @@ export function drawPlan(draw: Draw, id: number, crossing: boolean): Plan {
 	steps.push({ do: 'append', list: first })
 	if (crossing || (draw.chance(0.4) && first !== second)) steps.push({ do: 'append', list: second })
 	if (draw.chance(0.2)) steps.push({ do: 'read', list: first })
-	return { id, readOnly: false, steps }
+	return { id, readOnly: false, single: false, steps }
 }
 
 const total: Step = { do: 'total' }

@@ -75,6 +75,8 @@ test.each([
 	['--seed 5'],
 	['--seed 5 --crashes 200 --faults 2000 --commit ledger'],
 	['--seed 5 --minutes 0.5 --client p-retry --isolation serializable --workers 8 --connections 4 --fsync'],
+	['--seed 5 --driver mysql2 --crashes 100 --faults 1000'],
+	['--seed 5 --driver mysql2 --server mariadb --commit off --minutes 1'],
 	['--seed 5 --minutes 2 --nemeses kill,commit-reply --isolation "read committed" --reply-ms 0 --round-s 5 --attempt-ms 900'],
 ])('the printed command line of %s asks for the same run', (line) => {
 	const options = readArguments(wordsOf(line))
@@ -84,7 +86,12 @@ test.each([
 test.each([
 	['--seed x', '--seed must be a whole number'],
 	['--minutes -1', 'minutes'],
-	['--driver oracle', '--driver must be one of pg, got "oracle"'],
+	['--driver oracle', '--driver must be one of pg, mysql2, got "oracle"'],
+	['--server mysql', '--server must be one of postgres, got "mysql"'],
+	['--driver mysql2 --server postgres', '--server must be one of mysql, mariadb, got "postgres"'],
+	['--driver mysql2 --client bare-xid', '--client bare-xid is for --driver pg'],
+	['--driver mysql2 --commit verify', '--commit must be ledger or off with --driver mysql2'],
+	['--driver mysql2 --nemeses kill-backend', 'got "kill-backend"'],
 	['--commit maybe', '--commit must be one of verify, ledger, off, got "maybe"'],
 	['--nemeses kill,godzilla', 'got "godzilla"'],
 	['--nemeses reset --crashes 3', '--crashes needs a kind of crash'],

@@ -1,5 +1,6 @@
 /** Which faults come, in which order and how long apart? Drawn from the seed alone, whatever happens in the run. */
 import type { Cut } from '../support/proxy.ts'
+import type { Driver } from './database.ts'
 import { Draw } from './draw.ts'
 
 /**
@@ -15,6 +16,8 @@ interface KindRow {
 	readonly weight: number
 	/** Whether the server loses its memory and recovers. */
 	readonly crash?: true
+	/** The only driver whose servers can be struck so; absent where all can. */
+	readonly driver?: Driver
 	readonly what: string
 }
 
@@ -25,10 +28,11 @@ export const faultKinds = [
 		family: 'server',
 		weight: 4,
 		crash: true,
+		driver: 'pg',
 		what: 'kill -9 of one backend: the server ends all others and recovers',
 	},
-	{ kind: 'immediate', family: 'server', weight: 3, crash: true, what: 'immediate shutdown, recovery at the next start' },
-	{ kind: 'fast', family: 'server', weight: 2, what: 'fast shutdown and start' },
+	{ kind: 'immediate', family: 'server', weight: 3, crash: true, driver: 'pg', what: 'immediate shutdown, recovery at the next start' },
+	{ kind: 'fast', family: 'server', weight: 2, what: 'fast or orderly shutdown, and start' },
 	{ kind: 'stall', family: 'server', weight: 1, what: 'all processes frozen, as by a disk that hangs' },
 	{ kind: 'stall-kill', family: 'server', weight: 2, crash: true, what: 'frozen, then killed' },
 	{ kind: 'commit-reply', family: 'network', weight: 10, what: 'the reply of COMMIT is lost with its link' },
@@ -44,12 +48,16 @@ export const faultKinds = [
 	{ kind: 'close', family: 'network', weight: 0.6, what: 'all links are closed' },
 	{ kind: 'refuse', family: 'network', weight: 0.6, what: 'nothing listens for a moment, and a link is cut' },
 	{ kind: 'slow', family: 'network', weight: 0.6, what: 'the link is slow for a moment' },
-	{ kind: 'terminate', family: 'session', weight: 2, what: 'pg_terminate_backend of one session' },
-	{ kind: 'cancel', family: 'session', weight: 1, what: 'pg_cancel_backend of one session' },
+	{ kind: 'terminate', family: 'session', weight: 2, what: 'one session is ended by an order: pg_terminate_backend, KILL CONNECTION' },
+	{ kind: 'cancel', family: 'session', weight: 1, what: 'what one session runs is ended by an order: pg_cancel_backend, KILL QUERY' },
 	{ kind: 'crossing', family: 'load', weight: 1, what: 'the workers append to the same two lists, half of them in the opposite order' },
 ] as const satisfies readonly KindRow[]
 
 export type FaultKind = (typeof faultKinds)[number]['kind']
+
+/** The kinds that the driver's servers can be struck by. */
+export const kindsFor = (driver: Driver): ReadonlySet<FaultKind> =>
+	new Set(faultKinds.filter((row: KindRow) => row.driver === undefined || row.driver === driver).map(({ kind }) => kind))
 
 export const isCrash = (kind: FaultKind): boolean => faultKinds.some((row: KindRow) => row.kind === kind && row.crash === true)
 export const familyOf = (kind: FaultKind): Family => faultKinds.find((row) => row.kind === kind)!.family

@@ -4,14 +4,12 @@ import { checkHistory } from '../history/check.ts'
 import type { Anomaly, Operation } from '../history/history.ts'
 import { accidentMark } from '../support/leaks.ts'
 import { Arena } from './arena.ts'
-import { holdfastClient } from './client-holdfast.ts'
-import { naiveClient } from './client-naive.ts'
-import type { ChaosClient, ClientName, ClientOptions, CommitMode } from './clients.ts'
+import type { ChaosClient, ClientName, CommitMode } from './clients.ts'
+import type { Driver, ServerName } from './database.ts'
 import { Draw } from './draw.ts'
 import { torment } from './nemesis.ts'
-import { centsEach, type Plan } from './operations.ts'
-import { type Family, type Fault, type FaultKind, familyOf, faultsOf, isCrash } from './plan.ts'
-import type { Isolation } from './sql.ts'
+import { centsEach, type Isolation, type Plan } from './operations.ts'
+import { type Family, type Fault, type FaultKind, familyOf, faultsOf, isCrash, kindsFor } from './plan.ts'
 import { type Shift, work } from './worker.ts'
 
 export interface ChaosOptions {
@@ -20,6 +18,8 @@ export interface ChaosOptions {
 	readonly minutes: number
 	readonly crashes: number
 	readonly faults: number
+	readonly driver: Driver
+	readonly server: ServerName
 	readonly client: ClientName
 	readonly commit: CommitMode
 	/** Rounds take turns. */
@@ -70,10 +70,14 @@ const keptAnomalies = 20
 export async function runChaos(options: ChaosOptions, watch: (tally: Tally) => void = () => {}): Promise<Tally> {
 	const accidents = accidentMark()
 	const arena = await Arena.open(options)
-	const client = await makeClient(arena, options)
+	const { client: name, commit, connections, attemptTimeoutMs, only = kindsFor(options.driver) } = options
+	const client = await arena.database.connect(
+		{ host: arena.proxy.host, port: arena.proxy.port },
+		{ name, commit, connections, attemptTimeoutMs },
+	)
 	const tally = emptyTally(arena, options)
 	watch(tally)
-	const plans = families.map((family) => ({ family, faults: faultsOf(family, options.seed, options.only) }))
+	const plans = families.map((family) => ({ family, faults: faultsOf(family, options.seed, only) }))
 	const draws = Array.from({ length: options.workers }, (_, worker) => new Draw(options.seed, firstWorkerStream + worker))
 	let lastId = 0
 	const nextId = () => ++lastId
@@ -96,14 +100,6 @@ export async function runChaos(options: ChaosOptions, watch: (tally: Tally) => v
 		accidents.stop()
 	}
 	return tally
-}
-
-function makeClient(
-	{ config }: Arena,
-	{ client, commit, connections, attemptTimeoutMs }: ChaosOptions,
-): ChaosClient | Promise<ChaosClient> {
-	const options: ClientOptions = { name: client, commit, connections, attemptTimeoutMs }
-	return client === 'holdfast' || client === 'holdfast-client' ? holdfastClient(config, options) : naiveClient(config, options)
 }
 
 function emptyTally({ counts }: Arena, { isolations }: ChaosOptions): Tally {
@@ -140,6 +136,7 @@ async function playRound({ arena, client, tally, plans, draws, nextId, enough, r
 	let stopped = false
 	const shift: Shift = {
 		client,
+		database: arena.database,
 		isolation,
 		nextId,
 		crossing: () => arena.crossing,

@@ -93,7 +93,7 @@ async function killBackend(arena: Arena, { nth, harsh }: Fault): Promise<boolean
 	if (pid === undefined) return false
 	arena.up = false
 	try {
-		await arena.server.killBackend(pid)
+		await arena.server.killBackend?.(pid)
 	} catch {
 		// It has ended by itself in the meantime.
 		arena.up = true

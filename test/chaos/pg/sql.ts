@@ -1,10 +1,7 @@
-/** Which SQL does the workload need? One text for each step. */
-import type { Step } from '../history/history.ts'
-import type { Query } from './clients.ts'
-import { accounts, centsEach } from './operations.ts'
-
-export const isolations = ['serializable', 'read committed'] as const
-export type Isolation = (typeof isolations)[number]
+/** Which SQL does the workload need on PostgreSQL? One text for each step. */
+import type { Step } from '../../history/history.ts'
+import type { Query, Write } from '../clients.ts'
+import { accounts, centsEach } from '../operations.ts'
 
 // A list is one row, so its lock gives every append its place, at each isolation level. There is no constraint that could hide a
 // duplicate. fillfactor leaves room on the page: new versions stay there and touch no index.
@@ -16,15 +13,19 @@ export const schema = `
 
 export const startAgain = `truncate list; update account set cents = ${centsEach}`
 
-const append = `insert into list values ($1, array[$2::int])
-	on conflict (id) do update set elements = list.elements || excluded.elements`
+export const append = (list: number, id: number): Write => ({
+	text: `insert into list values ($1, array[$2::int])
+		on conflict (id) do update set elements = list.elements || excluded.elements`,
+	values: [list, id],
+})
 
-/** Does one step of the transaction `id` and returns it with its answer. */
 export async function perform(query: Query, id: number, step: Step): Promise<Step> {
 	switch (step.do) {
-		case 'append':
-			await query(append, [step.list, id])
+		case 'append': {
+			const { text, values } = append(step.list, id)
+			await query(text, values)
 			return step
+		}
 		case 'read': {
 			const { rows } = await query('select elements from list where id = $1', [step.list])
 			return { ...step, elements: (rows[0]?.elements as number[] | undefined) ?? [] }

@@ -1,13 +1,7 @@
 /** What do people write without Holdfast? p-retry around BEGIN … COMMIT, and that with a look at the transaction's status. */
 import pg from 'pg'
-import { installPeers, peer } from '../../bench/support/peers.ts'
-import type { ChaosClient, ClientOptions, Work } from './clients.ts'
-import type { Isolation } from './sql.ts'
-
-interface Modes {
-	readonly isolation: Isolation
-	readonly readOnly: boolean
-}
+import { installPeers, peer } from '../../../bench/support/peers.ts'
+import { type ChaosClient, type ClientOptions, insisting, type Modes, type Work } from '../clients.ts'
 
 /** `bare-xid` asks the server for the status of the transaction id when COMMIT failed, and believes it: what this package must not do. */
 export async function naiveClient(
@@ -18,7 +12,6 @@ export async function naiveClient(
 	const { default: pRetry } = await peer('p-retry')
 	const pool = new pg.Pool({ ...config, max: connections, connectionTimeoutMillis: 5_000, query_timeout: attemptTimeoutMs })
 	pool.on('error', () => {})
-	const policy = () => ({ retries: 100, minTimeout: 10, maxTimeout: 300, factor: 2, randomize: true, signal: new AbortController().signal })
 	const counts = { attempts: 0, commitsThatFailed: 0, saidCommitted: 0, saidAborted: 0 }
 
 	async function once<R>(work: Work<R>, modes: Modes): Promise<R> {
@@ -73,14 +66,19 @@ export async function naiveClient(
 			})
 			if (rows[0].status === 'in progress') throw new Error('still in progress')
 			return rows[0].status as string
-		}, policy())
+		}, insisting())
 		if (status === 'committed') counts.saidCommitted++
 		else counts.saidAborted++
 		return status === 'committed'
 	}
 
+	const insist = <R>(work: Work<R>, modes: Modes) => pRetry(() => once(work, modes), insisting())
 	return {
-		transaction: (work, modes) => pRetry(() => once(work, modes), policy()),
+		transaction: insist,
+		once: ({ text, values }) =>
+			name === 'bare-xid'
+				? insist((query) => query(text, values), { isolation: 'read committed', readOnly: false })
+				: pRetry(() => pool.query(text, values), insisting()),
 		isInDoubt: () => false,
 		tellsCommits: false,
 		stats: () => counts,
