@@ -90,7 +90,7 @@ function rowOf(tokens: readonly Token[]): ImplicitCommit | undefined {
 function nameOf(tokens: readonly Token[]): string {
 	const words = tokens.slice(0, 2).filter(({ kind }) => kind === 'word')
 	// The second word of these is a name, and no matter for an error's text.
-	const count = words[0]?.text === 'CALL' || words[0]?.text === 'EXECUTE' ? 1 : 2
+	const count = ['CALL', 'EXECUTE', 'TRUNCATE'].includes(words[0]?.text ?? '') ? 1 : 2
 	return words
 		.slice(0, count)
 		.map(({ text }) => text)
