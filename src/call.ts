@@ -34,6 +34,8 @@ export interface Policy {
 	readonly when: When
 	readonly readsAreSafe: boolean
 	readonly classifyRows: ClassifyOptions['rows']
+	/** What the driver has found out of an error that the error itself does not say. */
+	readonly foundOut: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
 	readonly onRetry: ((event: RetryEvent) => void) | undefined
 	readonly signal: AbortSignal | undefined
 	/** Over once the pool was ended: no further attempt starts, and no wait goes on. */
@@ -170,7 +172,8 @@ export class Call {
 	}
 
 	classify(error: unknown, phase: Phase): Fault {
-		return classify(error, { phase, ...(this.#policy.classifyRows && { rows: this.#policy.classifyRows }) })
+		const { foundOut, classifyRows } = this.#policy
+		return foundOut?.(error, phase) ?? classify(error, { phase, ...(classifyRows && { rows: classifyRows }) })
 	}
 
 	async #sleep(waitMs: number): Promise<void> {

@@ -5,6 +5,7 @@ import type { ClassificationRow } from './classify/table.ts'
 import { CommitLedger } from './commit-ledger.ts'
 import type { ConnectionSource } from './contract.ts'
 import { HoldfastError } from './errors.ts'
+import type { Fault, Phase } from './fault.ts'
 import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrInfinity, wholeNumber } from './options.ts'
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
@@ -82,6 +83,8 @@ export interface PoolFacts<C extends object> {
 	/** The pool's own limit on waiting for a busy pool, and the error that it raises then. */
 	readonly busyTimeoutMs: number | undefined
 	busyTimeoutError(): Error
+	/** What the driver has found out of an error that the error itself does not say. */
+	readonly foundOut?: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
 }
 
 /** Checks options as given by a user. Throws TypeError or RangeError. */
@@ -113,6 +116,7 @@ export class PoolCore<C extends object> {
 			when: options.when ?? ((attempt) => attempt.fault?.retryable === true),
 			readsAreSafe: options.readsAreSafe ?? true,
 			classifyRows: options.classify,
+			foundOut: facts.foundOut,
 			onRetry: options.onRetry,
 			signal: options.signal,
 			ending: this.#ending,

@@ -108,6 +108,7 @@ function connectionsOf(nodes: Nodes): Connections {
 				done(error, connection)
 			})
 		},
+		limit: (connection) => core.limit(connection),
 		settle: (connection, broken) => owners.get(connection)?.settle(connection, broken),
 	}
 }

@@ -3,7 +3,7 @@ import { type Call, PoolCore } from '../../src/driver.ts'
 import { cut, whenQuiet } from './client.ts'
 import { endLoan } from './loan.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
-import { isAlive, isBusy, isClean, isUsable } from './state.ts'
+import { isAlive, isClean, isUsable } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
@@ -39,15 +39,11 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		return scope === 'connection' || scope === 'endpoint'
 	}
 
-	/** Calls `then` once nothing runs on the connection any more. One that is still busy after `withinMs` is cut. */
-	whenQuiet(connection: Mysql2Connection, withinMs: number | undefined, then: () => void): void {
-		if (!isBusy(connection)) return then()
+	/** Cuts the connection unless it is taken back within the time that a probe may take. */
+	limit(connection: Mysql2Connection): () => void {
 		const { wakeUps, clock } = this.policy.scheduler
-		const limit = withinMs === undefined ? undefined : wakeUps.at(clock.now() + withinMs, () => cut(connection))
-		whenQuiet(connection, () => {
-			wakeUps.cancel(limit)
-			then()
-		})
+		const limit = wakeUps.at(clock.now() + this.policy.endpoint.probeTimeoutMs, () => cut(connection))
+		return () => wakeUps.cancel(limit)
 	}
 
 	override acquire(call: Call): Promise<Mysql2Connection> {
@@ -119,7 +115,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		// A stream that nobody reads on holds its connection for ever.
 		if (connection._paused) return this.discard(connection)
 		// No limit: what a borrower left running is its own business, and may take its time.
-		this.whenQuiet(connection, undefined, () => {
+		whenQuiet(connection, () => {
 			if (connection._pool === null) return
 			// It was out already when the pool was wrapped, and has said nothing since.
 			if (isUsable(connection) && !isClean(connection)) return connection.ping(() => this.takeBack(connection))

@@ -3,6 +3,7 @@ import { type Begun, type CommitMark, HoldfastError, implicitCommit, type Transa
 import { openingTexts, runInOrder } from './begin.ts'
 import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
+import { endedWithSession } from './interrupted.ts'
 import type { Ledger } from './ledger.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
 import { isAlive, sessionOf } from './state.ts'
@@ -171,6 +172,7 @@ export class Line implements Begun {
 		const { error, definition, before } = this.#suspect as Suspect
 		this.#suspect = undefined
 		this.#connection.ping((lost) => {
+			if (lost) endedWithSession(error)
 			if (lost || !isAlive(this.#connection)) return then()
 			if (sessionOf(this.#connection).inTransaction !== false) {
 				// It was refused before it came to its commit.

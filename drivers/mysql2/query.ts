@@ -15,6 +15,7 @@ import {
 } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
+import { findOut } from './interrupted.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
 import { isAlive } from './state.ts'
 
@@ -70,7 +71,7 @@ export interface Work {
 }
 
 /** Where statements get their connections, and leave them. */
-export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle'>
+export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle' | 'limit'>
 
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {
@@ -132,7 +133,10 @@ export class Statement implements Repeatability {
 			wakeUps.cancel(limit)
 			this.#connection = undefined
 			// mysql2 tells an error while it is still at work on the packet that brought it.
-			if (error !== null && error !== undefined) return process.nextTick(() => this.#failed(error, result, connection))
+			if (error !== null && error !== undefined) {
+				process.nextTick(() => findOut(this.#core, connection, error, () => this.#failed(error, result, connection)))
+				return
+			}
 			this.#core.settle(connection, false)
 			this.#work.done(true, null, result, fields)
 		}

@@ -2,6 +2,7 @@
 import { abortSignal, checkOptions, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
 import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
+import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
 import { type Connections, isOnce, Statement } from './query.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Mysql2PromisePool, QueryCallback } from './shape.ts'
@@ -61,7 +62,13 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 	const core: Mysql2Core = new Mysql2Core(
 		pool,
 		bare,
-		{ source, address: socketPath ?? `${host}:${port}`, busyTimeoutMs, busyTimeoutError: () => new Error('No connections available.') },
+		{
+			source,
+			address: socketPath ?? `${host}:${port}`,
+			busyTimeoutMs,
+			busyTimeoutError: () => new Error('No connections available.'),
+			foundOut: faultOfInterrupt,
+		},
 		options,
 	)
 	// After a `resetOnRelease` it comes later than the call.
