@@ -1,6 +1,6 @@
 /** What of a knex instance has to be replaced? All of it is here: a subclass for its client, and one method of its context. */
 import type { PoolOptions } from '../../src/driver.ts'
-import type { MakeBackend } from './backend.ts'
+import type { MakeBackend, StatementConnection } from './backend.ts'
 import { keepLockErrors } from './lock-error.ts'
 import { canBegin } from './options.ts'
 import { type FormerPool, KnexPool } from './pool.ts'
@@ -24,6 +24,8 @@ type ClientClass = (new (...given: unknown[]) => WrappedClient) & { prototype: o
 
 const subclasses = new WeakMap<object, object>()
 const poolOf = (pool: object | undefined): KnexPool | undefined => (pool instanceof KnexPool ? pool : undefined)
+
+const isOfStatement = (connection: KnexConnection): connection is StatementConnection => 'abandon' in connection
 
 /** Replaces the pool of the instance, and what leads to it. */
 export function graft(knex: KnexInstance, options: PoolOptions, make: MakeBackend): void {
@@ -67,9 +69,16 @@ function subclass(Base: ClientClass): ClientClass {
 			this._ownsPool = true
 		}
 
+		override releaseConnection(connection: KnexConnection): Promise<void> {
+			// A stream lets go of it once more when it closes, when the pool may be gone.
+			if (!isOfStatement(connection)) return super.releaseConnection(connection)
+			connection.release()
+			return Promise.resolve()
+		}
+
 		override async cancelQuery(connection: KnexConnection): Promise<unknown> {
 			// A statement that is waiting for a connection, or about to be run again, must not be run any more.
-			;(connection as { abandon?(error: unknown): void }).abandon?.(new Error('The statement was cancelled.'))
+			if (isOfStatement(connection)) connection.abandon(new Error('The statement was cancelled.'))
 			return super.cancelQuery(connection)
 		}
 	}

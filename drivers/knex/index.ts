@@ -46,7 +46,7 @@ export interface HoldfastMethods {
 	}
 }
 
-export type HoldfastKnex<K extends Knex = Knex> = K & HoldfastMethods
+export type HoldfastKnex<K extends Knex = Knex> = HoldfastMethods & K
 
 /** By the name of knex's client. */
 const backends: Readonly<Record<string, { readonly make: MakeBackend; readonly verifies: boolean }>> = {
