@@ -18,6 +18,9 @@ export const ownRows: readonly ClassificationRow[] = [
 	row('HOLDFAST_DEADLINE', misuse, 'the deadline passed while waiting'),
 	row('HOLDFAST_CLOSED', misuse, 'the pool was ended'),
 	row('HOLDFAST_LEDGER', misuse, 'the commit ledger cannot be used'),
+	row('HOLDFAST_MIGRATION_BLOCKED', misuse, 'the tries for a lock are used up'),
+	row('HOLDFAST_MIGRATIONS_LOCKED', misuse, 'another runner of migrations did not finish in time'),
+	row('HOLDFAST_POOLER', misuse, 'a pooler in between does not keep the session'),
 	row('HOLDFAST_TRANSACTION_ENDED', misuse, 'the transaction was over'),
 	row('HOLDFAST_TRANSACTION_CONTROL', misuse, 'the statement would have taken the transaction out of control'),
 	row(

@@ -25,7 +25,7 @@ afterEach(async () => {
 const addsColumn = { up: (knex: ReturnType<MigrationStage['knex']>) => knex.schema.alterTable('items', (table) => void table.string('x')) }
 const holdTable = () => other.query("BEGIN; SELECT count(*) FROM items WHERE v <> 'a secret'")
 const columns = async () => (await at.ask("SELECT 1 FROM information_schema.columns WHERE table_name = 'items'")).length
-const waiters = 'SELECT 1 FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())'
+const waiters = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 test('it fails in the end, names those in the way without the values of their query, and leaves nothing', async () => {
 	await holdTable()

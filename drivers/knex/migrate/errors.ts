@@ -26,7 +26,18 @@ export function stillThere(blockers: readonly Blocker[], ages: ReadonlyMap<numbe
 	})
 }
 
-/** The lock that a migration needs is held by others, and the tries are used up. Nothing of the migration is left. `cause` is the driver's error. */
+/** What a `MigrationBlockedError` knows. */
+interface Blocked {
+	readonly migration: string
+	readonly direction: Direction
+	readonly tries: number
+	readonly blockers: readonly Blocker[]
+	/** Statements that are in force and cannot be rolled back. */
+	readonly applied: readonly string[]
+	readonly cause: unknown
+}
+
+/** The lock that a migration needs is held by others, and the tries are used up. `cause` is the driver's error. */
 export class MigrationBlockedError extends HoldfastError {
 	readonly migration: string
 	readonly direction: Direction
@@ -34,11 +45,12 @@ export class MigrationBlockedError extends HoldfastError {
 	/** Who held the lock when we last looked; empty where the server does not tell. */
 	readonly blockers: readonly Blocker[]
 
-	constructor(migration: string, direction: Direction, tries: number, blockers: readonly Blocker[], cause: unknown) {
+	constructor({ migration, direction, tries, blockers, applied, cause }: Blocked) {
 		const by = blockers.length === 0 ? 'The server does not tell by whom.' : `It is blocked by ${blockers.map(describeBlocker).join('; ')}.`
+		const left = applied.length === 0 ? 'Nothing of it is in force.' : `In force and not to be rolled back: ${applied.join('; ')}.`
 		super(
 			'HOLDFAST_MIGRATION_BLOCKED',
-			`Migration ${migration} (${direction}) did not get its locks in ${tries === 1 ? '1 try' : `${tries} tries`} and was rolled back. ${by} Run it again when they are done, or pass blocked: 'wait' to queue for the lock, which makes everybody behind it wait too.`,
+			`Migration ${migration} (${direction}) did not get its locks in ${tries === 1 ? '1 try' : `${tries} tries`}. ${left} ${by} Run it again when they are done, or pass blocked: 'wait' to queue for the lock, which makes everybody behind it wait too.`,
 			{ cause },
 		)
 		this.migration = migration

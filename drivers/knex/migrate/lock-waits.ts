@@ -28,6 +28,10 @@ export class Lookout {
 		this.#server = server
 	}
 
+	get server(): Server {
+		return this.#server()
+	}
+
 	/** Opens the session ahead of need. */
 	prepare(): void {
 		this.#session ??= this.#connections.session().catch(() => undefined)
@@ -100,7 +104,7 @@ export class LockWaits {
 	/** A statement goes out that may wait for a lock. Returns what is to be called when it was answered. */
 	watch(connection: Connection): () => void {
 		const { wakeUps, clock } = this.#core.policy.scheduler
-		const limitMs = this.lockTimeoutMs || this.#settings.lockTimeoutMs
+		const limitMs = Math.max(this.lockTimeoutMs || this.#settings.lockTimeoutMs, this.#lookout.server.leastLockTimeoutMs)
 		let answered = false
 		const looks = lookAfter.map((part) =>
 			wakeUps.at(clock.now() + Math.max(firstLookMs, limitMs * part), () => {
@@ -115,22 +119,40 @@ export class LockWaits {
 		}
 	}
 
-	/** A try has failed for a lock, and nothing of it is left. Returns when the next may begin. @throws MigrationBlockedError when there is none. */
-	async failed(error: unknown): Promise<void> {
+	/** A try, or a statement after those that are in force (`applied`), has failed for a lock. Returns when the next may begin. @throws MigrationBlockedError when there is none. */
+	async failed(error: unknown, applied: readonly string[]): Promise<void> {
 		const { attempts = lockTries, blocked, tell } = this.#settings
 		for (;;) {
 			this.#failed += 1
 			if (this.#failed >= attempts) {
-				if (blocked === 'fail') throw new MigrationBlockedError(this.#name, this.#direction, this.#failed, this.#blockers, error)
+				if (blocked === 'fail') throw this.#blockedError(error, applied)
 				this.#unlimited = true
 				return
 			}
 			tell({ type: 'blocked', name: this.#name, tryNumber: this.#failed, blockers: this.#blockers })
-			const { pauseMs } = lockStep(this.#failed, this.#settings.lockTimeoutMs)
+			const pauseMs = this.#pauseMs()
 			const areGone = await this.#pause(pauseMs)
 			// A try while they are there would fail again, and hold up everybody in the meantime: the step counts as one that failed.
 			if (areGone || pauseMs >= certainPauseMs) return
 		}
+	}
+
+	#blockedError(cause: unknown, applied: readonly string[]): MigrationBlockedError {
+		return new MigrationBlockedError({
+			migration: this.#name,
+			direction: this.#direction,
+			tries: this.#failed,
+			blockers: this.#blockers,
+			applied,
+			cause,
+		})
+	}
+
+	/** Where tries are long by nature, pauses are longer: others are held up for a quarter of the time at most. */
+	#pauseMs(): number {
+		const { leastLockTimeoutMs } = this.#lookout.server
+		const { pauseMs } = lockStep(this.#failed, this.#settings.lockTimeoutMs)
+		return leastLockTimeoutMs < 100 ? pauseMs : Math.max(pauseMs, 3 * leastLockTimeoutMs)
 	}
 
 	/** Waits the pause out; where we know whom we wait for, only until they have gone. False where they are still there. */
@@ -138,7 +160,7 @@ export class LockWaits {
 		const { scheduler, ending } = this.#core.policy
 		const signals = this.#settings.signal === undefined ? [] : [this.#settings.signal]
 		const endsAtMs = scheduler.clock.now() + pauseMs
-		const knew = this.#blockers.length > 0
+		const knew = this.#lookout.server.knowsBlockers && this.#blockers.length > 0
 		for (;;) {
 			const leftMs = endsAtMs - scheduler.clock.now()
 			if (leftMs <= 0) return !knew

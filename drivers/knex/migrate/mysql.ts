@@ -1,6 +1,6 @@
 /** How do MySQL and MariaDB tell who holds which lock, and how are they told not to wait? */
 import { createHash } from 'node:crypto'
-import { type Blocker, stillThere } from './errors.ts'
+import type { Blocker } from './errors.ts'
 import { redact } from './redact.ts'
 import type { Ask, Holder, Identity, Server, TablePlace } from './server.ts'
 import type { Connection } from './shape.ts'
@@ -18,6 +18,8 @@ const temporary = /^\s*(?:create|drop)\s+temporary\s+table\b/i
 export class MysqlServer implements Server {
 	readonly dialect = 'mysql'
 	readonly rollsBackDdl = false
+	readonly leastLockTimeoutMs = 1_000
+	readonly knowsBlockers = false
 	readonly #ask: Ask
 	readonly #place: TablePlace
 	#name: string | undefined
@@ -87,17 +89,26 @@ export class MysqlServer implements Server {
 		)
 	}
 
-	/** Whom we wait for is told only by a performance schema that is often off; so these are those who could be it: every transaction and query. */
-	async blockersOf(connection: Connection, _waiting: Connection): Promise<readonly Blocker[]> {
+	/**
+	 * Whom we wait for is told only by a performance schema that is often off; so these are those who could be it: every transaction and
+	 * query in the database. A role without PROCESS sees its own user's sessions only, and not whether they are in a transaction.
+	 */
+	async blockersOf(connection: Connection, waiting: Connection): Promise<readonly Blocker[]> {
+		const others = `p.ID <> CONNECTION_ID() AND p.ID <> ? AND COALESCE(p.STATE, '') NOT LIKE 'Waiting for%lock%' AND p.DB = DATABASE()`
+		const columns = 'p.ID AS pid, p.USER AS application, p.COMMAND AS command, p.INFO AS query'
+		const ids = [waiting.threadId ?? 0]
 		const rows = await this.#ask(
 			connection,
-			`SELECT p.ID AS pid, p.USER AS application, p.COMMAND AS command, p.INFO AS query, t.trx_query AS trx_query,
-				GREATEST(p.TIME, COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), 0)) AS age, t.trx_id IS NOT NULL AS open
+			`SELECT ${columns}, GREATEST(p.TIME, COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), 0)) AS age, t.trx_id IS NOT NULL AS open
 			FROM information_schema.PROCESSLIST p LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
-			WHERE p.ID <> CONNECTION_ID() AND p.ID <> COALESCE(IS_USED_LOCK(?), 0) AND COALESCE(p.STATE, '') NOT LIKE 'Waiting for%lock%'
-				AND (t.trx_id IS NOT NULL OR p.COMMAND IN ('Query', 'Execute')) AND p.DB = DATABASE()
-			ORDER BY age DESC LIMIT 10`,
-			[this.#name],
+			WHERE ${others} AND (t.trx_id IS NOT NULL OR p.COMMAND IN ('Query', 'Execute')) ORDER BY age DESC LIMIT 10`,
+			ids,
+		).catch(() =>
+			this.#ask(
+				connection,
+				`SELECT ${columns}, p.TIME AS age, 0 AS open FROM information_schema.PROCESSLIST p WHERE ${others} ORDER BY age DESC LIMIT 10`,
+				ids,
+			),
 		)
 		return rows.map(({ pid, application, command, query, age, open }) => ({
 			pid: number(pid),
@@ -108,9 +119,9 @@ export class MysqlServer implements Server {
 		}))
 	}
 
-	async remaining(connection: Connection, blockers: readonly Blocker[]): Promise<readonly Blocker[]> {
-		const now = await this.blockersOf(connection, connection)
-		return stillThere(blockers, new Map(now.map(({ pid, ageMs }) => [pid, ageMs])))
+	/** Nobody can tell. */
+	async remaining(): Promise<readonly Blocker[]> {
+		return []
 	}
 
 	async invalidIndexes(): Promise<readonly string[]> {

@@ -77,7 +77,11 @@ export async function runMigration(crew: Crew, job: Job): Promise<void> {
 		}
 		if (next === 'look') continue
 		if (failure.fault.kind === 'lock_timeout') {
-			await waits.failed(failure.error)
+			try {
+				await waits.failed(failure.error, [])
+			} catch (error) {
+				throw await failed(crew, job, { ...failure, error })
+			}
 			continue
 		}
 		faults += 1
@@ -93,6 +97,8 @@ export async function runMigration(crew: Crew, job: Job): Promise<void> {
 /** `again`: nothing of it is in force. `look`: COMMIT got no answer. `record`: all of it is in force but the record. Else throws. */
 async function whatNext(crew: Crew, job: Job, failure: Failure, inTransaction: boolean): Promise<'again' | 'look' | 'record'> {
 	const { fault, phase, watch } = failure
+	// A statement that was tried by itself has had its tries.
+	if (watch.ended !== undefined) throw await failed(crew, job, { ...failure, error: watch.ended.by })
 	if (inTransaction && (crew.server.rollsBackDdl || watch.applied.length === 0)) {
 		if (phase === 'commit' && fault.outcome === 'unknown') return 'look'
 		if (crew.server.rollsBackDdl || watch.undone) {

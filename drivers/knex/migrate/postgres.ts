@@ -15,6 +15,8 @@ const string = (value: unknown) => String(value ?? '')
 export class PostgresServer implements Server {
 	readonly dialect = 'postgres'
 	readonly rollsBackDdl = true
+	readonly leastLockTimeoutMs = 1
+	readonly knowsBlockers = true
 	readonly #ask: Ask
 	readonly #place: TablePlace
 	readonly #openSecond: () => Promise<Connection>

@@ -27,6 +27,10 @@ export interface Server {
 	readonly dialect: 'postgres' | 'mysql'
 	/** Whether a migration's transaction is rolled back as a whole, its DDL included. */
 	readonly rollsBackDdl: boolean
+	/** The shortest time limit on a wait for a lock that the product has, in milliseconds. */
+	readonly leastLockTimeoutMs: number
+	/** Whether those that `blockersOf` names are certain to be in our way; else they are those who could be. */
+	readonly knowsBlockers: boolean
 	/** Prepares a session that is going to hold the lock for as long as the run lasts. Throws where it could not be kept. */
 	prepare(connection: Connection): Promise<Identity>
 	/** Tries to take the runners' lock for the session. It ends with the session, and the session's transaction ends before it. */

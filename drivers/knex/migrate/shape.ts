@@ -4,6 +4,8 @@
 export interface Connection {
 	/** pg: the pid that the server (or a pooler) told in the handshake. */
 	readonly processID?: number | null
+	/** mysql2: the server's id of the connection. */
+	readonly threadId?: number
 	/** Set by knex's dialects when the link has died. */
 	readonly __knex__disposed?: unknown
 	__knexUid?: string

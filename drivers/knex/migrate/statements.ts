@@ -47,6 +47,8 @@ export class Watch {
 	unanswered: string | undefined
 	/** A statement that failed, and may have left something all the same. */
 	halfDone: string | undefined
+	/** Why a statement was not tried again by itself, where that ended the migration. */
+	ended: { readonly by: unknown } | undefined
 	/** The first error of the try: later ones may only say that the transaction has failed. */
 	firstError: { readonly error: unknown; readonly fault: Fault } | undefined
 	readonly #server: Server
@@ -113,7 +115,13 @@ export class Watch {
 					throw error
 				}
 				this.firstError = undefined
-				await this.#waits.failed(error)
+				try {
+					await this.#waits.failed(error, this.applied)
+				} catch (ended) {
+					// knex would write the statement, with its values, into the message of what is thrown here.
+					this.ended = { by: ended }
+					throw error
+				}
 			} finally {
 				answered()
 			}

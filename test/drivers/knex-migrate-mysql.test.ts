@@ -1,0 +1,175 @@
+/** Does the runner keep its promises on MySQL and MariaDB, whose DDL commits by itself? */
+import mysql from 'mysql2/promise'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { flavours, type MysqlServer } from '../support/mysql.ts'
+import { until } from '../support/until.ts'
+
+type Knex = ReturnType<MigrationStage['knex']>
+
+describe.each(flavours)('%s', (flavour) => {
+	let at: MigrationStage
+	beforeAll(async () => {
+		at = await migrationStage(flavour)
+	})
+	afterAll(() => at?.close())
+	beforeEach(async () => {
+		await at.begin()
+		await at.ask('CREATE TABLE written (name varchar(50)) ENGINE = InnoDB')
+	})
+	afterEach(() => at.leaveNothing())
+
+	const writes = (name: string) => ({
+		up: (knex: Knex) => knex('written').insert({ name }),
+		down: (knex: Knex) => knex('written').where({ name }).del(),
+	})
+	const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written ORDER BY name')).map(({ name }) => name)
+	const tables = async () => (await at.ask('SHOW TABLES')).length
+	const other = async () => mysql.createConnection((at.server as MysqlServer).config(at.database))
+
+	test('applies, lists, takes back, and leaves no lock', async () => {
+		const knex = at.knex({
+			a: writes('a'),
+			b: { up: (db) => db.schema.createTable('made', (table) => void table.increments()) },
+			c: writes('c'),
+		})
+		expect(await at.migrate(knex)).toEqual([1, ['a', 'b', 'c']])
+		expect(await written()).toEqual(['a', 'c'])
+		expect(await at.migrate(knex, { command: 'list' })).toEqual([[{ name: 'a' }, { name: 'b' }, { name: 'c' }], []])
+		expect(await at.migrate(knex, { command: 'down' })).toEqual([1, ['c']])
+		expect(await written()).toEqual(['a'])
+		expect(await at.lock()).toEqual([0])
+	})
+
+	test('two runners: one works, the other waits and finds nothing to do', async () => {
+		const migrations = { a: writes('a'), b: writes('b') }
+		await Promise.all([at.migrate(at.knex(migrations)), at.migrate(at.knex(migrations))])
+		expect(await written()).toEqual(['a', 'b'])
+		expect(await at.recorded()).toEqual(['a', 'b'])
+	})
+
+	test('data only: the answer to COMMIT is lost, and the record tells that it was applied', async () => {
+		await at.migrate(at.knex({}))
+		const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT;', action: 'cut after' })
+		expect(await at.migrate(at.knex({ a: writes('a') }))).toEqual([1, ['a']])
+		expect(lost.hits).toBe(1)
+		expect(await written()).toEqual(['a'])
+	})
+
+	test('data only: the server is killed in its middle, and it is run again', async () => {
+		let runs = 0
+		const knex = at.knex({
+			a: {
+				async up(trx) {
+					await trx('written').insert({ name: `run ${++runs}` })
+					if (runs > 1) return
+					await at.server.kill()
+					await at.server.start()
+				},
+			},
+		})
+		expect(await at.migrate(knex)).toEqual([1, ['a']])
+		expect(await written()).toEqual(['run 2'])
+		expect(await at.lock()).toEqual([0])
+	})
+
+	test('the connection is lost while DDL runs: in doubt, never run again, and the next run asks', async () => {
+		let runs = 0
+		const a = {
+			async up(knex: Knex) {
+				runs += 1
+				await knex.schema.createTable('one', (table) => void table.increments())
+				await knex.schema.createTable('two', (table) => void table.increments())
+			},
+		}
+		at.proxy.intercept({ from: 'client', match: ({ text }) => (text ?? '').includes('create table `two`'), action: 'cut after' })
+		const error = await errorOf(at.migrate(at.knex({ a })))
+		expect(error).toMatchObject({
+			name: 'MigrationInDoubtError',
+			migration: 'a',
+			confirmed: [expect.stringContaining('create table `one`')],
+			inFlight: expect.stringContaining('create table `two`'),
+		})
+		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ name: 'MigrationInDoubtError', migration: 'a' })
+		expect(runs).toBe(1)
+		expect(await at.migrate(at.knex({ a }), { resolved: { a: 'applied' } })).toEqual([1, []])
+		expect(await at.recorded()).toEqual(['a'])
+		expect(await at.lock()).toEqual([0])
+	})
+
+	test('all of its DDL was confirmed and only the record was lost: the record is written, nothing is run again', async () => {
+		let runs = 0
+		const a = {
+			async up(knex: Knex) {
+				runs += 1
+				await knex.schema.createTable('one', (table) => void table.increments())
+			},
+		}
+		await at.migrate(at.knex({}))
+		at.proxy.intercept({
+			from: 'client',
+			match: ({ text }) => (text ?? '').startsWith('insert into `knex_migrations`'),
+			action: 'cut before',
+		})
+		expect(await at.migrate(at.knex({ a }))).toEqual([1, ['a']])
+		expect(runs).toBe(1)
+		expect(await at.recorded()).toEqual(['a'])
+	})
+
+	test('a statement that the server refuses after DDL: its own error, and the next run does not begin anew blindly', async () => {
+		const a = {
+			async up(knex: Knex) {
+				await knex.schema.createTable('one', (table) => void table.increments())
+				await knex.raw('select * from nothing_of_that_name')
+			},
+		}
+		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'ER_NO_SUCH_TABLE' })
+		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ name: 'MigrationInDoubtError' })
+		await at.ask('DROP TABLE one')
+		const mended = { up: (knex: Knex) => knex.schema.createTable('one', (table) => void table.increments()) }
+		expect(await at.migrate(at.knex({ a: mended }), { resolved: { a: 'not applied' } })).toEqual([1, ['a']])
+		expect(await tables()).toBe(4)
+	})
+
+	test('DDL that cannot have its lock is tried again by itself, and fails with those in the way named', async () => {
+		const holder = await other()
+		try {
+			await holder.query("INSERT INTO written VALUES ('x')")
+			await holder.query('BEGIN')
+			await holder.query("SELECT * FROM written WHERE name <> 'a secret'")
+			const a = { up: (knex: Knex) => knex.schema.alterTable('written', (table) => void table.integer('n')) }
+			const error = await errorOf(at.migrate(at.knex({ a }), { attempts: 2 }))
+			expect(error).toMatchObject({ name: 'MigrationBlockedError', tries: 2, cause: { errno: 1205 } })
+			expect(error).toMatchObject({ blockers: [{ pid: holder.threadId }] })
+			expect(error.message).not.toContain('secret')
+			expect(await at.lock()).toEqual([0])
+
+			const run = at.migrate(at.knex({ a }))
+			const before = at.events.length
+			await until(() => at.events.slice(before).some(({ type }) => type === 'blocked'), { what: 'the migration to be blocked' })
+			await holder.query('COMMIT')
+			expect(await run).toEqual([1, ['a']])
+		} finally {
+			await holder.end()
+		}
+	})
+
+	test('a session that lives on without its client is ended, and its migration is run again', async () => {
+		let runs = 0
+		const knex = at.knex({
+			a: {
+				async up(trx) {
+					await trx('written').insert({ name: `run ${++runs}` })
+					if (runs === 1) await trx.raw('select sleep(60)')
+				},
+			},
+		})
+		const run = at.migrate(knex)
+		const asleep = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = 'select sleep(60)'"
+		await until(async () => (await at.ask(asleep)).length === 1, { what: 'the migration to sleep' })
+		at.proxy.resetAll()
+		expect(await run).toEqual([1, ['a']])
+		expect(await written()).toEqual(['run 2'])
+		expect(await at.ask(asleep)).toEqual([])
+	})
+})
