@@ -31,7 +31,7 @@ export async function readKnexfile({ knexfile, cwd, env }: KnexfileOptions): Pro
 	if (!existsSync(path)) throw new UsageError(`--knexfile: there is no file ${path}`)
 	const folder = knexfile === undefined || cwd !== undefined ? base : dirname(path)
 	const all = await contentOf(path, folder)
-	const environment = env ?? process.env.NODE_ENV ?? 'development'
+	const environment = env ?? (process.env.NODE_ENV || 'development')
 	return { folder, environment, config: configFor(environment, all, path, env !== undefined) }
 }
 
@@ -80,8 +80,9 @@ async function readTypescript(folder: string): Promise<void> {
 function configFor(environment: string, all: Record<string, unknown>, path: string, isAsked: boolean): Record<string, unknown> {
 	const own = all[environment]
 	if (typeof own === 'object' && own !== null) return own as Record<string, unknown>
-	const hasEnvironments = all.client === undefined && Object.values(all).some((part) => typeof part === 'object' && part !== null)
-	if (!hasEnvironments && !(isAsked && all.client === undefined)) return all
+	const isOneForAll = all.client !== undefined || all.connection !== undefined
+	const isEmpty = !Object.values(all).some((part) => typeof part === 'object' && part !== null)
+	if (isOneForAll || (isEmpty && !isAsked)) return all
 	const known = Object.keys(all).join(', ')
 	throw new UsageError(`${path} says nothing of the environment ${environment}; it has ${known}. Choose one with --env`)
 }

@@ -1,6 +1,7 @@
 /** How are knex's migrations run from the command line? The knexfile in, the runner's progress and its result out. */
 import { Writable } from 'node:stream'
 import type { Knex } from 'knex'
+import { redact } from '../../drivers/knex/migrate/redact.ts'
 import { DeadlineError, InDoubtError } from '../../src/index.ts'
 import { diagnose } from '../diagnosis.ts'
 import { endings } from '../exit-codes.ts'
@@ -38,7 +39,7 @@ export async function runMigrations(run: MigrateRun, terminal: Terminal, secrets
 	process.chdir(folder)
 	const { default: makeKnex } = await packageOf<{ default: (config: object) => Knex }>('knex')
 	const { migrate } = await import('../../drivers/knex/index.ts')
-	const knex = instance(makeKnex, config)
+	const knex = instance(makeKnex, { log: logTo(terminal), ...config })
 	const interrupted = interruption()
 	let began = false
 	try {
@@ -68,15 +69,25 @@ export async function runMigrations(run: MigrateRun, terminal: Terminal, secrets
 	}
 }
 
+/** knex's own words, which it would write to stdout; the driver that it misses it names in its error, too. */
+function logTo(terminal: Terminal) {
+	const tell = (message: unknown) => terminal.tell(String(message))
+	return {
+		warn: tell,
+		deprecate: (name: unknown, instead: unknown) => tell(`${name} is deprecated, use ${instead}`),
+		debug: tell,
+		error() {},
+	}
+}
+
 function instance(makeKnex: (config: object) => Knex, config: object): Knex {
 	try {
 		return makeKnex(config)
 	} catch (error) {
-		const { code, message } = error as { code?: unknown; message?: unknown }
-		throw new UsageError(
-			`knex cannot be made from the knexfile: ${message}`,
-			code === 'MODULE_NOT_FOUND' ? endings.missing.code : undefined,
-		)
+		// "Knex: run", "$ npm install …", and then what Node.js says of it.
+		const [what, how = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
+		const code = how.includes('npm install') ? endings.missing.code : endings.usage.code
+		throw new UsageError(`knex cannot be made from the knexfile: ${what} ${how}`.trimEnd(), code)
 	}
 }
 
@@ -126,9 +137,9 @@ function listed([completed, pending]: readonly [readonly { name: string }[], rea
 }
 
 function failed(error: unknown, began: boolean, stack: boolean, terminal: Terminal): number {
-	const text = error instanceof Error ? ((stack ? error.stack : undefined) ?? error.message) : String(error)
-	const code = (error as { code?: unknown } | null)?.code
-	terminal.tell(typeof code === 'string' && !text.includes(code) && !code.startsWith('HOLDFAST_') ? `${text} (${code})` : text)
+	terminal.tell(textOf(error))
+	if (stack && error instanceof Error) terminal.tell(withoutMessage(error))
+	const { code } = (error ?? {}) as { code?: unknown }
 	if (error instanceof InDoubtError) {
 		terminal.tell('say what you found with --applied NAME or --not-applied NAME')
 		return endings.inDoubt.code
@@ -139,3 +150,16 @@ function failed(error: unknown, began: boolean, stack: boolean, terminal: Termin
 	const { state } = diagnose(error)
 	return !began && (state === 'credentials' || state === 'unknown database' || state === 'tls') ? states[state].code : endings.failed.code
 }
+
+/** The error in a line. knex puts the statement in front of the driver's text, with the values in it: those are left out. */
+function textOf(error: unknown): string {
+	const { message = String(error), code, severity, errno } = (error ?? {}) as Record<string, string | undefined>
+	const isOfServer = severity !== undefined || typeof errno === 'number'
+	const at = isOfServer ? message.lastIndexOf(' - ') : -1
+	const text =
+		at < 0 ? message : `${redact(message.slice(0, at), severity === undefined ? 'mysql' : 'postgres')} - ${message.slice(at + 3)}`
+	return code === undefined || text.includes(code) || String(code).startsWith('HOLDFAST_') ? text : `${text} (${code})`
+}
+
+/** Where it happened, without the message, which is told apart. */
+const withoutMessage = ({ stack = '' }: Error): string => `thrown\n${stack.slice(Math.max(0, stack.search(/^\s+at /m)))}`
