@@ -18,6 +18,8 @@ export function cut(connection: Mysql2Connection, error: Error = new Error('Conn
 export interface OwnMethods {
 	query(this: Mysql2Connection, sql: unknown, values?: unknown, callback?: QueryCallback): Command
 	execute(this: Mysql2Connection, sql: unknown, values?: unknown, callback?: QueryCallback): Command
+	/** The borrower has given the connection back. */
+	readonly returned: () => void
 }
 
 /** Borrowed connections whose statements are answered by their loan. */

@@ -1,7 +1,6 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
 import { type Call, PoolCore } from '../../src/driver.ts'
-import { cut, whenQuiet } from './client.ts'
-import { endLoan } from './loan.ts'
+import { cut, lent, whenQuiet } from './client.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
 import { isAlive, isClean, isUsable } from './state.ts'
 
@@ -106,7 +105,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
 	takeBack(connection: Mysql2Connection): unknown {
 		this.#lent.delete(connection)
-		endLoan(connection)
+		lent.get(connection)?.returned()
 		if (connection._pool === null) {
 			// Whoever waits in the pool's own queue is told that there is room.
 			this.#bare.releaseConnection.call(this.#pool, connection)

@@ -22,13 +22,6 @@ function rolledBack(errno: number): HoldfastError {
 	)
 }
 
-const loans = new WeakMap<Mysql2Connection, Loan>()
-
-/** The borrower has given the connection back. */
-export function endLoan(connection: Mysql2Connection): void {
-	loans.get(connection)?.end()
-}
-
 /**
  * A connection while somebody has borrowed it. Its transaction is marked when it is committed, and not when it begins: so it is all the
  * same whether it was begun by hand, in whatever words, or by a session without autocommit.
@@ -38,6 +31,8 @@ export class Loan {
 	readonly #driver: Mysql2TransactionDriver
 	readonly #connection: Mysql2Connection
 	readonly #own: OwnMethods
+	/** Its methods are those of somebody else who sees statements pass, and not of its class. */
+	readonly #patched: boolean
 	/** Why no transaction can be begun. */
 	readonly #unusable: HoldfastError | undefined
 	/** A BEGIN was refused: what the borrower sent behind it must not be run on its own. */
@@ -48,24 +43,25 @@ export class Loan {
 		this.#driver = driver
 		this.#connection = connection
 		this.#unusable = unusable
-		this.#own = { query: connection.query, execute: connection.execute }
+		this.#patched = Object.hasOwn(connection, 'query') || Object.hasOwn(connection, 'execute')
+		this.#own = { query: connection.query, execute: connection.execute, returned: () => this.#end() }
 		// One of the pool's own transactions may have met it.
 		forgiveRollback(connection)
 		lent.set(connection, this.#own)
-		loans.set(connection, this)
 		for (const method of ['query', 'execute'] as const)
 			connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
 	}
 
-	end(): void {
+	#end(): void {
 		const connection: { query?: unknown; execute?: unknown } = this.#connection
-		delete connection.query
-		delete connection.execute
+		for (const method of ['query', 'execute'] as const) {
+			if (this.#patched) connection[method] = this.#own[method]
+			else delete connection[method]
+		}
 		lent.delete(this.#connection)
-		loans.delete(this.#connection)
 	}
 
-	#run(method: keyof OwnMethods, sql: unknown, values: unknown, callback: QueryCallback | undefined): Command {
+	#run(method: 'query' | 'execute', sql: unknown, values: unknown, callback: QueryCallback | undefined): Command {
 		const pass = () => this.#own[method].call(this.#connection, sql, values, callback)
 		const text = typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null | undefined)?.sql
 		const statements = typeof text === 'string' && mayControlTransaction(text) ? controlStatements(text, 'mysql') : []
@@ -109,6 +105,8 @@ export class Loan {
 		const marking = wasOpen ? ledger?.marking(connection) : undefined
 		let mark: CommitMark | undefined = marking?.mark
 		let neverSent = false
+		let answered = false
+		let writable = true
 		let command: Command | undefined
 		const tell: QueryCallback = (error, ...answer) => {
 			if (done !== undefined) done(error, ...answer)
@@ -120,6 +118,7 @@ export class Loan {
 				// A transaction that cannot write has nothing to prove.
 				if (this.#driver.ledger?.isReadOnly(error)) {
 					mark = undefined
+					writable = errnoOf(error) !== readOnlyTransaction
 					return
 				}
 				neverSent = true
@@ -133,7 +132,10 @@ export class Loan {
 			})
 		}
 		command = this.#own.query.call(connection, sql, undefined, (error, ...answer) => {
-			this.#committed({ error, answer, mark, wasOpen, neverSent }, tell)
+			// mysql2 calls back twice where its own time limit passed before the link was lost.
+			if (answered) return
+			answered = true
+			this.#committed({ error, answer, mark, wasOpen: wasOpen && writable, neverSent }, tell)
 		})
 		return command
 	}
@@ -159,12 +161,15 @@ export class Loan {
 	}
 }
 
+/** ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: nothing was written before, either. A server may have turned read-only since. */
+const readOnlyTransaction = 1792
+
 /** How a COMMIT was answered. */
 interface Committed {
 	readonly error: unknown
 	readonly answer: readonly [result?: unknown, fields?: unknown]
 	readonly mark: CommitMark | undefined
-	/** There was a transaction, or there may have been. */
+	/** There was a transaction that may write, or there may have been. */
 	readonly wasOpen: boolean
 	/** The link died under the mark. */
 	readonly neverSent: boolean

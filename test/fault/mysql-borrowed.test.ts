@@ -84,6 +84,32 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { notApplied: 1 } })
 	})
 
+	test('a read-only transaction has nothing in doubt: a lost COMMIT of one is the driver’s own error', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await connection.query('START TRANSACTION READ ONLY')
+		const lost = loseCommitReply()
+		const error = await caught(connection.commit())
+		connection.release()
+		expect(error).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
+		expect({ hits: lost.hits, ...pool.holdfast.stats() }).toMatchObject({ hits: 1, inDoubt: 0, resolved: { unresolved: 0 } })
+	})
+
+	test('a COMMIT that mysql2 itself gave up waiting for is asked for once, and answered once', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = bareOf(await pool.getConnection())
+		await called((done) => connection.beginTransaction(done))
+		await called((done) => connection.query('INSERT INTO written VALUES (1)', done))
+		const hole = at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'black hole' })
+		const answers: unknown[] = []
+		connection.query({ sql: 'COMMIT', timeout: 300 }, (error) => answers.push(error))
+		await until(() => answers.length > 0, { what: 'the answer of the COMMIT' })
+		pool.pool.releaseConnection(connection as never)
+		await pool.query('SELECT 1')
+		expect({ hits: hole.hits, answers, ids: await ids() }).toEqual({ hits: 1, answers: [null], ids: [1] })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1, notApplied: 0, unresolved: 0 } })
+	})
+
 	test('without a ledger a lost COMMIT is an InDoubtError, and with commit: off the driver’s own error', async () => {
 		for (const [options, expected] of [
 			[{}, { code: 'HOLDFAST_IN_DOUBT' }],
