@@ -1,4 +1,9 @@
 /** What do the generated parts of the documentation say? Tables drawn from the code, so that no fact is typed twice. */
+import { endings, signalBase } from '../cli/exit-codes.ts'
+import { settingRows as mysqlSettings } from '../cli/mysql/settings.ts'
+import { settingRows as postgresSettings } from '../cli/postgres/settings.ts'
+import type { SettingRow } from '../cli/report.ts'
+import { states } from '../cli/states.ts'
 import { classificationRows } from '../src/classify/classify.ts'
 import { optionRows } from './option-rows.ts'
 
@@ -35,6 +40,24 @@ function classification(): string {
 	return table(heads, rows)
 }
 
+/** Every way in which the command line ends, by number. */
+function exitCodes(): string {
+	const ofCommands = Object.values(endings).map(({ code: number, meaning }) => ({ number, meaning }))
+	const ofStates = Object.entries(states)
+		.filter(([, { code: number }]) => number !== 0)
+		.map(([name, { code: number, words }]) => ({ number, meaning: `\`${name}\`: the database ${words}` }))
+	const all = [...ofCommands, ...ofStates].sort((a, b) => a.number - b.number)
+	const signals = [`${signalBase} + n`, 'a signal ended it, or the command behind `--`; n is its number']
+	return table(['exit code', 'meaning'], [...all.map(({ number, meaning }) => [String(number), cell(meaning)]), signals])
+}
+
+function settingsOf(rows: readonly SettingRow[]): string {
+	return table(
+		['setting', 'why it matters', 'source'],
+		rows.map(({ name, says, source }) => [code(name), cell(says), cell(source)]),
+	)
+}
+
 /** What stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->`, by name. */
 export const generatedSections: Readonly<Record<string, () => string>> = {
 	options: () => optionsOf(['src/pool.ts', 'PoolOptions']),
@@ -43,6 +66,9 @@ export const generatedSections: Readonly<Record<string, () => string>> = {
 	'retry-options': () => optionsOf(['src/retry/policy.ts', 'RetryOptions']),
 	'classify-options': () => optionsOf(['src/classify/classify.ts', 'ClassifyOptions']),
 	classification,
+	'exit-codes': exitCodes,
+	'postgres-settings': () => settingsOf(postgresSettings),
+	'mysql-settings': () => settingsOf(mysqlSettings),
 }
 
 /** The text with every generated section brought up to date. Throws on a marker that is unknown or has no end. */
