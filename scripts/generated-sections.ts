@@ -45,7 +45,7 @@ function exitCodes(): string {
 	const ofCommands = Object.values(endings).map(({ code: number, meaning }) => ({ number, meaning }))
 	const ofStates = Object.entries(states)
 		.filter(([, { code: number }]) => number !== 0)
-		.map(([name, { code: number, words }]) => ({ number, meaning: `\`${name}\`: the database ${words}` }))
+		.map(([name, { code: number, words }]) => ({ number, meaning: `\`${name}\`: the server ${words}` }))
 	const all = [...ofCommands, ...ofStates].sort((a, b) => a.number - b.number)
 	const signals = [`${signalBase} + n`, 'a signal ended it, or the command behind `--`; n is its number']
 	return table(['exit code', 'meaning'], [...all.map(({ number, meaning }) => [String(number), cell(meaning)]), signals])
