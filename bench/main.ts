@@ -9,6 +9,7 @@ const questions = {
 	recovery: 'how soon after a recovery are 1,000 parked reads answered?',
 	overhead: 'what does the wrapper cost when nothing fails?',
 	'commit-cost': 'what does it cost to be able to resolve a commit in doubt?',
+	migrations: 'do 30 migrations get through kill -9, and do readers notice one that waits for a lock?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
 } as const
 
