@@ -122,7 +122,7 @@ export class Attempt {
 		// What runs on past its time limit is not waited for: it is to be undone.
 		if (disposed !== undefined) {
 			this.#gaveUp(disposed)
-			this.#link.cut(disposed instanceof Error ? disposed : new Error('The connection is not to be used again.'))
+			this.#link.cut(new Error('The connection was cut, for a statement on it had exceeded its time limit.'))
 		}
 		this.thrown ??= rolledBack
 		this.#end?.reject(this.thrown)
@@ -135,7 +135,7 @@ function standIn(connection: object, own: Partial<KnexConnection>): KnexConnecti
 		get: (target, name, receiver) => (Object.hasOwn(own, name) ? Reflect.get(own, name) : Reflect.get(target, name, receiver)),
 		set: (target, name, value, receiver) =>
 			Object.hasOwn(own, name) ? Reflect.set(own, name, value) : Reflect.set(target, name, value, receiver),
-		// knex takes the name of its transaction off again; it is not on the driver's connection.
-		deleteProperty: (target, name) => Object.hasOwn(own, name) || Reflect.deleteProperty(target, name),
+		// knex takes the name of a savepoint's transaction off again.
+		deleteProperty: (target, name) => (Object.hasOwn(own, name) ? Reflect.set(own, name, undefined) : Reflect.deleteProperty(target, name)),
 	}) as KnexConnection
 }
