@@ -91,7 +91,8 @@ test('the core installs and loads without any database package', async () => {
 
 test('npx holdfast runs from the package: its help, its version, and a clear word where a database package is missing', async () => {
 	const place = await consumer('command-line', [])
-	const npx = (...words: string[]) => runProgram('npx', ['--no-install', 'holdfast', ...words], { cwd: place, timeLimitMs: limitMs })
+	const npx = (...words: string[]) =>
+		runProgram('npx', ['--no-install', '--loglevel=error', 'holdfast', ...words], { cwd: place, timeLimitMs: limitMs })
 	expect(await npx('--version')).toEqual({ code: 0, output: `${version}\n` })
 	expect((await npx('--help')).output).toContain('Usage: holdfast')
 	expect(await npx('explain', '40001')).toMatchObject({ code: 0, output: expect.stringContaining('serialization_failure') })
