@@ -83,11 +83,17 @@ export class Ledger {
 			execute(connection, `SELECT GET_LOCK('${lock}', 0)`).catch(() => undefined)
 		})
 		const token = `${slot.name}/${this.#tokenCount}`
+		slot.marking = true
 		return {
 			// The row is found by its primary key, so that only this row is locked (MySQL manual, "Locks Set by Different SQL Statements in InnoDB").
 			text: `INSERT INTO ${this.#table} (slot, token) VALUES ('${slot.name}', '${token}') ON DUPLICATE KEY UPDATE token = '${token}', used_at = CURRENT_TIMESTAMP(6)`,
 			mark: { token, slot, threadId: connection.threadId, atMs: this.#now(), kept: slot.kept },
 		}
+	}
+
+	/** The server has answered the marking, or what ended the transaction that it was for. */
+	answered(marking: Marking | undefined): void {
+		if (marking !== undefined) marking.mark.slot.marking = false
 	}
 
 	/** The server has confirmed the commit. */

@@ -4,7 +4,7 @@ import { openingTexts, runInOrder } from './begin.ts'
 import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import { endedWithSession } from './interrupted.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, Marking } from './ledger.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
 import { isAlive, sessionOf } from './state.ts'
 
@@ -66,13 +66,15 @@ export class Line implements Begun {
 		const connection = this.#connection
 		let ledger = this.#modes.readOnly === true ? undefined : this.#ledger
 		for (;;) {
+			let marking: Marking | undefined
 			let opened = false
 			try {
 				await ledger?.prepare(connection)
-				const marking = ledger?.marking(connection)
+				marking = ledger?.marking(connection)
 				const texts = openingTexts(this.#modes)
 				opened = true
 				await runInOrder(connection, marking === undefined ? texts : [...texts, marking.text])
+				ledger?.answered(marking)
 				this.mark = marking?.mark
 				return
 			} catch (error) {
@@ -80,6 +82,7 @@ export class Line implements Begun {
 				if (ledger === undefined || !isAlive(connection) || (!cannotWrite && this.#core.breaks(error))) throw error
 				// Before anything else is run on it: a missing table may be created, which would commit.
 				if (opened) await runInOrder(connection, ['ROLLBACK'])
+				ledger.answered(marking)
 				if (cannotWrite) ledger = undefined
 				else await ledger.adapt(connection, error)
 			}

@@ -114,6 +114,8 @@ export class Loan {
 		}
 		if (marking !== undefined) {
 			this.#own.query.call(connection, { sql: marking.text, rowsAsArray: false }, undefined, (error) => {
+				const told = errnoOf(error) !== undefined
+				if (told || error === null || error === undefined) ledger?.answered(marking)
 				if (error === null || error === undefined) return
 				// A transaction that cannot write has nothing to prove.
 				if (this.#driver.ledger?.isReadOnly(error)) {
@@ -123,7 +125,7 @@ export class Loan {
 				}
 				neverSent = true
 				// mysql2 is at the answer of the mark, and would send the next command, which is the COMMIT.
-				if (errnoOf(error) === undefined || !isAlive(connection) || this.#core.breaks(error)) return
+				if (!told || !isAlive(connection) || this.#core.breaks(error)) return
 				;(connection._commands as unknown as Command[]).shift()
 				process.nextTick(() => {
 					tell(ledger?.explained(error))

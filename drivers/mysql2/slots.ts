@@ -12,6 +12,8 @@ export interface Slot {
 	readonly lock: string
 	/** A commit has left a row here: from then on a row that is missing proves nothing. */
 	kept: boolean
+	/** A statement that marks a transaction was sent and not answered yet: whether one is open is not known. */
+	marking: boolean
 	/** The server has told what became of the last transaction in it. */
 	resolved: boolean
 	/** Its connection is gone, and went in the middle of a transaction: what is left of that on the server holds the row. */
@@ -36,12 +38,13 @@ export class Slots {
 			name: `${this.#pool}/${index}`,
 			lock: `holdfast/${this.#pool}/${this.#connections}`,
 			kept,
+			marking: false,
 			resolved: false,
 			orphaned: false,
 		}
 		this.#slots.set(connection, slot)
 		;(connection.stream as unknown as EventEmitter).once('close', () => {
-			if (slot.resolved || sessionOf(connection).inTransaction === false) this.#unused.push(slot)
+			if (slot.resolved || (!slot.marking && sessionOf(connection).inTransaction === false)) this.#unused.push(slot)
 			else slot.orphaned = true
 		})
 		made(slot)

@@ -11,6 +11,8 @@ export interface Session {
 	refusesWrites: boolean
 	/** The number of the error with which the server has rolled a whole transaction back. Whoever forgives it sets it to undefined. */
 	rolledBackBy: number | undefined
+	/** The last answer was an error, which carries no status, to something that may have begun a transaction. */
+	unsure: boolean
 }
 
 /** What is worth telling at once. */
@@ -22,7 +24,7 @@ export interface SessionEvents {
 }
 
 const sessions = new WeakMap<Mysql2Connection, Session>()
-const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false, rolledBackBy: undefined }
+const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false, rolledBackBy: undefined, unsure: false }
 
 /** What is known of the connection's session. */
 export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => sessions.get(connection) ?? unheard
@@ -63,7 +65,10 @@ export function isUsable(connection: Mysql2Connection): boolean {
 }
 
 /** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */
-export const isClean = (connection: Mysql2Connection): boolean => isUsable(connection) && sessionOf(connection).inTransaction === false
+export function isClean(connection: Mysql2Connection): boolean {
+	const { inTransaction, unsure } = sessionOf(connection)
+	return inTransaction === false && !unsure && isUsable(connection)
+}
 
 /**
  * Listens to what the server says of the session, for the connection's whole life. mysql2 hands the status of an OK packet to the caller of
@@ -97,6 +102,7 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		if (end - offset < longestEof && end - offset >= 5) setStatus(session, buffer, offset + 3)
 	} else if (first === err) {
 		const errno = wordAt(buffer, offset + 1)
+		session.unsure = !session.autocommit || !beginsNothing.test(connection._command?.sql ?? '')
 		if (errno === needsWrites || (errno === optionForbids && saysReadOnly(buffer, offset, end))) {
 			session.refusesWrites = true
 			on.refused(connection)
@@ -110,6 +116,9 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 const needsWrites = 1836
 const optionForbids = 1290
 const unknownStatement = 1243
+
+// With autocommit on these begin nothing; a procedure may, and so may one of several statements.
+const beginsNothing = /^\s*(?:select|insert|update|delete|replace)\b[^;]*$/i
 
 // ER_LOCK_DEADLOCK, ER_XA_RBDEADLOCK (MySQL manual, "InnoDB Error Handling"): the session goes on without a transaction.
 const rollBack = new Set([1213, 1614])
@@ -136,6 +145,7 @@ const autocommitOn = 2
 
 function setStatus(session: Session, buffer: Uint8Array, at: number): void {
 	const flags = wordAt(buffer, at)
+	session.unsure = false
 	session.inTransaction = (flags & inTrans) !== 0
 	session.autocommit = (flags & autocommitOn) !== 0
 }

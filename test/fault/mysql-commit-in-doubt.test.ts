@@ -134,7 +134,8 @@ describe.each(flavours)('%s', (flavour) => {
 	})
 
 	test('a replica, or a server that takes no writes, is not asked: the answer waits until it takes writes again', async () => {
-		const pool = await ready({ deadlineMs: 20_000 })
+		// As root, whom read_only does not bind.
+		const pool = await ready({ deadlineMs: 20_000 }, { user: at.server.adminConfig().user })
 		const asked = () => at.proxy.seen.statementsLike('SELECT @@global.read_only AS readOnly, @@innodb_read_only')
 		loseCommitReply(async () => {
 			await at.ask('SET GLOBAL read_only = 1')
@@ -146,6 +147,17 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await written).toMatchObject({ runs: 1, told: 1, error: undefined, rows: 1 })
 	})
 
+	test('an orphan whose BEGIN was never answered keeps the row to itself: the next transaction does not wait for it', async () => {
+		const pool = await ready({ attemptTimeoutMs: 1_000, deadlineMs: 15_000 }, { connectionLimit: 1 })
+		// The token is in the row, uncommitted, and nobody here heard of it.
+		const tag = flavour === 'mariadb' ? 'BEGIN' : 'INSERT'
+		const hole = at.proxy.intercept({ from: 'server', match: (message) => message.tag === tag, action: 'black hole' })
+		const swallowed = at.proxy.intercept({ from: 'client', match: ({ type }) => type === 'COM_QUIT', action: 'swallow' })
+		expect(await write(pool)).toMatchObject({ runs: 1, told: 1, error: undefined, rows: 1 })
+		swallowed.remove()
+		expect({ hits: hole.hits, slots: (await at.ask('SELECT slot FROM holdfast_commits')).length }).toEqual({ hits: 1, slots: 2 })
+	})
+
 	test('a ledger that was emptied proves nothing: an InDoubtError instead of a second run', async () => {
 		const pool = await ready({}, { connectionLimit: 1 })
 		await write(pool)
@@ -155,6 +167,16 @@ describe.each(flavours)('%s', (flavour) => {
 		const seen = await write(pool)
 		expect(seen).toMatchObject({ runs: 1, told: 0, rows: 2 })
 		expect(seen.error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit', token: expect.stringContaining('/') })
+	})
+
+	test('the row of a commit in doubt is not written by the next transaction, though that comes first in line', async () => {
+		const pool = await ready({}, { connectionLimit: 1 })
+		const lost = loseCommitReply()
+		const first = write(pool)
+		const others = Array.from({ length: 5 }, () => pool.transaction((tx) => tx.query('INSERT INTO written VALUES (2)')))
+		expect(await first).toMatchObject({ runs: 1, told: 1, error: undefined })
+		await Promise.all(others)
+		expect({ hits: lost.hits, rows: await rows() }).toEqual({ hits: 1, rows: 6 })
 	})
 
 	test('nothing can be asked before the deadline: an InDoubtError that says so', async () => {
