@@ -9,29 +9,39 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { cut } from '../mysql2/client.ts'
+import { ownOptions } from '../mysql2/query.ts'
 import { Mysql2Transaction } from '../mysql2/scope.ts'
 import { isMysql2Pool, isMysql2PromisePool, type Mysql2Connection, type Mysql2Pool } from '../mysql2/shape.ts'
 import { type Wrapped, wrapPool } from '../mysql2/wrap.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
+import { watchIdle } from './mysql2-idle.ts'
 import { makeMysql2Pool } from './mysql2-pool.ts'
 import { Mysql2StatementConnection } from './mysql2-statement.ts'
-import type { QueryOptions } from './options.ts'
+import { idleTimeoutMs, type QueryOptions } from './options.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 import { nextUid } from './uid.ts'
 
 export class Mysql2Backend implements Backend {
 	readonly pool: Mysql2Pool
 	readonly #wrapped: Wrapped
-	readonly #refresh: () => Promise<void>
+	readonly #refresh: () => Promise<void> = async () => {}
+	readonly #endWatch: () => void = () => {}
 	readonly #lent = new WeakSet<KnexConnection>()
 
 	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions) {
 		const given = config.connectionPool
-		const { pool, refresh } = given === undefined ? makeMysql2Pool(client, config) : { pool: poolIn(given), refresh: async () => {} }
+		if (given !== undefined) {
+			this.pool = poolIn(given)
+			this.#wrapped = wrapPool(this.pool, options)
+			return
+		}
+		const { pool, refresh } = makeMysql2Pool(client, config)
+		const { min, acquireTimeoutMillis, idleTimeoutMillis = idleTimeoutMs } = client.getPoolSettings(config.pool)
 		this.pool = pool
 		this.#refresh = refresh
-		this.#wrapped = wrapPool(pool, options, given === undefined ? client.getPoolSettings(config.pool).acquireTimeoutMillis : undefined)
+		this.#wrapped = wrapPool(pool, options, acquireTimeoutMillis)
+		this.#endWatch = watchIdle(pool, this.#wrapped.core, min, idleTimeoutMillis)
 	}
 
 	counts(): { total: number; idle: number; waiting: number } {
@@ -57,7 +67,8 @@ export class Mysql2Backend implements Backend {
 		return true
 	}
 
-	async statement({ deadlineMs, signal, label }: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+	async statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+		const { deadlineMs, signal, label } = ownOptions(options)
 		await this.#refresh()
 		const { core } = this.#wrapped
 		const abort = mayBeAbandoned ? new AbortController() : undefined
@@ -87,6 +98,7 @@ export class Mysql2Backend implements Backend {
 	}
 
 	async end(): Promise<void> {
+		this.#endWatch()
 		if (this.pool._closed) return
 		await new Promise<void>((resolve, reject) => {
 			this.pool.end((error) => (error ? reject(error) : resolve()))

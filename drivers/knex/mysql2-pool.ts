@@ -4,19 +4,14 @@ import { refreshSettings } from './provider.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 import { nextUid } from './uid.ts'
 
-/** mysql2's pool, with what is needed to open connections with other settings and to let the process end. */
+/** mysql2's pool, with what is needed to open connections with other settings. */
 interface OwnPool extends Mysql2Pool {
 	readonly config: Mysql2Pool['config'] & { connectionConfig: Mysql2Pool['config']['connectionConfig'] }
-	_removeIdleTimeoutConnections(): void
-	readonly _removeIdleTimeoutConnectionsTimer?: NodeJS.Timeout
 }
 
 interface Mysql2Driver {
 	createPool(options: object): OwnPool
 }
-
-// tarn's default (tarn 3, Pool.js).
-const idleTimeoutMs = 30_000
 
 export interface Mysql2PoolOfKnex {
 	readonly pool: Mysql2Pool
@@ -30,12 +25,11 @@ export function makeMysql2Pool(client: KnexClient, config: ClientConfig): Mysql2
 	const settings = client.getPoolSettings(config.pool)
 	const limits = {
 		connectionLimit: settings.max,
-		maxIdle: settings.min,
-		idleTimeout: settings.idleTimeoutMillis ?? idleTimeoutMs,
+		// So mysql2 closes none by itself.
+		maxIdle: settings.max,
 		...(settings.createTimeoutMillis !== undefined && { connectTimeout: settings.createTimeoutMillis }),
 	}
 	const pool = driver.createPool(withSettings(client.connectionSettings, limits))
-	pool._removeIdleTimeoutConnectionsTimer?.unref()
 	const checks = client.connectionConfigProvider !== undefined || needsChecks(config)
 	const madeWith = new WeakMap<Mysql2Connection, object>()
 	const isGood = async (connection: Mysql2Connection): Promise<boolean> => {
@@ -85,24 +79,17 @@ async function prepare(client: KnexClient, connection: Mysql2Connection & Partia
 /** Puts a class of ours between the pool and mysql2's own: what the pool hands out goes past `check` first. */
 function slipUnder(pool: OwnPool, check: (connection: Mysql2Connection) => true | Promise<boolean>): void {
 	const base = Object.getPrototypeOf(pool) as OwnPool
-	const methods: Pick<OwnPool, 'getConnection' | '_removeIdleTimeoutConnections'> = {
-		getConnection(this: OwnPool, callback: ConnectionCallback) {
-			base.getConnection.call(this, (error, connection) => {
-				if (connection === undefined) return callback(error)
-				const good = check(connection)
-				if (good === true) return callback(null, connection)
-				const refuse = (reason: unknown) => {
-					connection.destroy()
-					callback(reason)
-				}
-				good.then((isGood) => (isGood ? callback(null, connection) : refuse(null)), refuse)
-			})
-		},
-		// It looks once a second; a pool with nothing in it must not keep the process.
-		_removeIdleTimeoutConnections(this: OwnPool) {
-			base._removeIdleTimeoutConnections.call(this)
-			this._removeIdleTimeoutConnectionsTimer?.unref()
-		},
+	const getConnection = function (this: OwnPool, callback: ConnectionCallback): void {
+		base.getConnection.call(this, (error, connection) => {
+			if (connection === undefined) return callback(error)
+			const good = check(connection)
+			if (good === true) return callback(null, connection)
+			const refuse = (reason: unknown) => {
+				connection.destroy()
+				callback(reason)
+			}
+			good.then((isGood) => (isGood ? callback(null, connection) : refuse(null)), refuse)
+		})
 	}
-	Object.setPrototypeOf(pool, Object.assign(Object.create(base), methods))
+	Object.setPrototypeOf(pool, Object.assign(Object.create(base), { getConnection }))
 }

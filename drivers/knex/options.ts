@@ -22,6 +22,9 @@ export interface QueryOptions {
 /** What the config of `knex.transaction(fn, config)` may say beside knex's own fields. */
 export type OwnTransactionOptions = Pick<TransactionOptions, 'idempotent' | 'label' | 'deadlineMs' | 'signal'>
 
+// tarn's default (tarn 3, Pool.js).
+export const idleTimeoutMs = 30_000
+
 const none: object = {}
 
 /** The options that were passed to the builder, those of later calls first. */

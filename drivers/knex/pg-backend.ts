@@ -11,6 +11,7 @@ import {
 import { cut } from '../pg/client.ts'
 import { type HoldfastPool, holdfast } from '../pg/index.ts'
 import { type Inside, insideOf } from '../pg/inside.ts'
+import { ownOptions } from '../pg/query.ts'
 import { isPgPool, type PgClient, type PgPool } from '../pg/shape.ts'
 import { PgTransaction } from '../pg/transaction.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
@@ -56,7 +57,8 @@ export class PgBackend implements Backend {
 		return true
 	}
 
-	async statement({ deadlineMs, signal, label }: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+	async statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+		const { deadlineMs, signal, label } = ownOptions(options)
 		const { core } = this.#inside
 		const abort = mayBeAbandoned ? new AbortController() : undefined
 		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })

@@ -1,6 +1,7 @@
 /** Which pg pool does what the knex instance was told? Made of the instance's own settings, hooks and limits. */
 import type { PgClient, PgClientClass, PgPool, QueryCallback } from '../pg/shape.ts'
 import { busyError } from './faults.ts'
+import { idleTimeoutMs } from './options.ts'
 import { refreshSettings } from './provider.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 import { nextUid } from './uid.ts'
@@ -11,9 +12,6 @@ interface PgDriver {
 }
 
 type Prepared = (error?: unknown) => void
-
-// tarn's default (tarn 3, Pool.js).
-const idleTimeoutMs = 30_000
 
 /** Makes the pool; nothing is opened yet. */
 export function makePgPool(client: KnexClient, config: ClientConfig): PgPool {
@@ -84,7 +82,12 @@ function checkedPool(Pool: PgDriver['Pool'], client: KnexClient, settings: Retur
 			for (let refused = 0; refused <= settings.max; refused++) {
 				if (this.idleCount === 0) await refreshSettings(client)
 				const connection = (await super.connect()) as PgClient & KnexConnection
-				if (await settings.validate(connection)) return connection
+				try {
+					if (await settings.validate(connection)) return connection
+				} catch (error) {
+					connection.release(true)
+					throw error
+				}
 				connection.release(true)
 			}
 			throw busyError(new Error('validate refused every connection'))
