@@ -1,9 +1,9 @@
 /** What is done to the server, and when? The play: one row an act. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PostgresServer } from '../../test/support/postgres.ts'
+import { accounts } from './accounts.ts'
+import type { Bank, BankServer } from './bank.ts'
 import type { Span } from './tally.ts'
 import type { Traffic } from './transfer.ts'
-import { accounts } from './world.ts'
 
 /** An act as it happened. */
 export interface PlayedAct extends Span {
@@ -32,7 +32,7 @@ interface Act {
 	/** When it begins and how long it takes, as shares of the whole run. */
 	readonly begins: number
 	readonly lasts: number
-	play(scene: { server: PostgresServer; databases: readonly string[]; stage: Stage; lengthMs: number }): Promise<void>
+	play(scene: { bank: Bank; databases: readonly string[]; stage: Stage; lengthMs: number }): Promise<void>
 }
 
 const acts: readonly Act[] = [
@@ -40,22 +40,22 @@ const acts: readonly Act[] = [
 		title: 'kill -9',
 		begins: 0.12,
 		lasts: 0.08,
-		play: ({ server, stage, lengthMs }) => outage(stage, lengthMs, () => server.kill(), server),
+		play: ({ bank: { server }, stage, lengthMs }) => outage(stage, lengthMs, () => server.kill(), server),
 	},
 	{
 		title: 'clean restart',
 		begins: 0.3,
 		lasts: 0.05,
-		play: ({ server, stage, lengthMs }) => outage(stage, lengthMs, () => server.stop('fast'), server),
+		play: ({ bank: { server }, stage, lengthMs }) => outage(stage, lengthMs, () => server.stop(), server),
 	},
 	{
-		title: 'backends terminated',
+		title: 'connections terminated',
 		begins: 0.45,
 		lasts: 0.04,
-		async play({ server, databases, lengthMs }) {
-			await terminateBackends(server, databases)
+		async play({ bank, databases, lengthMs }) {
+			await bank.endConnections(databases)
 			await sleep(lengthMs)
-			await terminateBackends(server, databases)
+			await bank.endConnections(databases)
 		},
 	},
 	{
@@ -74,7 +74,7 @@ const acts: readonly Act[] = [
 
 /** Plays all acts, one after the other; resolves at the end of the run. */
 export async function play(
-	server: PostgresServer,
+	bank: Bank,
 	databases: readonly string[],
 	stage: Stage,
 	runMs: number,
@@ -84,13 +84,13 @@ export async function play(
 		await sleep(Math.max(0, act.begins * runMs - stage.now()))
 		announce(act.title)
 		const fromMs = stage.now()
-		await act.play({ server, databases, stage, lengthMs: act.lasts * runMs })
+		await act.play({ bank, databases, stage, lengthMs: act.lasts * runMs })
 		stage.played.push({ title: act.title, fromMs, toMs: stage.now() })
 	}
 	await sleep(Math.max(0, runMs - stage.now()))
 }
 
-async function outage(stage: Stage, lengthMs: number, end: () => Promise<void>, server: PostgresServer): Promise<void> {
+async function outage(stage: Stage, lengthMs: number, end: () => Promise<void>, server: BankServer): Promise<void> {
 	const fromMs = stage.now()
 	await end()
 	await sleep(Math.max(0, fromMs + lengthMs - stage.now()))
@@ -102,9 +102,4 @@ async function conflicts(stage: Stage, lengthMs: number, isolation: Traffic['iso
 	stage.traffic = { accounts: hotAccounts, isolation }
 	await sleep(lengthMs)
 	stage.traffic = calm
-}
-
-async function terminateBackends(server: PostgresServer, databases: readonly string[]): Promise<void> {
-	const names = databases.map((name) => `'${name}'`).join(', ')
-	await server.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname in (${names})`)
 }

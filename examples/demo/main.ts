@@ -1,43 +1,45 @@
 /** What does Holdfast do for an application whose database dies? Shows it live, side by side with the bare pool, and checks the books. */
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PostgresServer } from '../../test/support/postgres.ts'
 import { play, Stage } from './acts.ts'
 import { type DemoOptions, readArguments, UsageError, usage } from './arguments.ts'
-import { bareSide } from './bare.ts'
+import { audit } from './audit.ts'
+import { type Bank, openBank, type ServerName } from './bank.ts'
 import { endOnSignals } from './interrupt.ts'
 import { Screen } from './screen.ts'
 import { connectionsPerPool, runWorkers, type Side } from './side.ts'
 import { brokenPromises, type Result, summary } from './summary.ts'
 import { Tally } from './tally.ts'
 import { timeline } from './timeline.ts'
-import { audit, openBank, startServer } from './world.ts'
-import { wrappedSide } from './wrapped.ts'
 
 // Longer than any call may wait by default (deadlineMs, 30 s): what has no answer by then has been forgotten.
 const lastAnswersWithinMs = 40_000
 
+const names: Readonly<Record<ServerName, string>> = { postgres: 'PostgreSQL', mysql: 'MySQL', mariadb: 'MariaDB' }
+
+type Load = Pick<DemoOptions, 'seconds' | 'workers' | 'seed'>
+
 const screen = new Screen(process.stdout)
 
-async function demo({ seconds, workers, seed, out }: DemoOptions): Promise<number> {
-	let server: Promise<PostgresServer> | undefined
+async function demo({ seconds, workers, seed, server, out }: DemoOptions): Promise<number> {
+	let opening: Promise<Bank> | undefined
 	const interrupted = endOnSignals(async () => {
 		screen.stop()
 		screen.line('interrupted: removing the server and its files')
-		await (await server)?.dispose()
+		await (await opening)?.server.dispose()
 	})
 	try {
-		screen.line('starting a real PostgreSQL (the first time installs it) ...')
-		server = startServer()
-		const postgres = await server
-		const { sides, stage } = await perform(postgres, { seconds, workers, seed })
+		screen.line(`starting a real ${names[server]} (the first time installs it) ...`)
+		opening = openBank(server)
+		const bank = await opening
+		const { sides, stage } = await perform(bank, { seconds, workers, seed })
 		const endMs = stage.now()
 		const results = await Promise.all(
-			sides.map(async (side): Promise<Result> => ({ side, audit: await audit(postgres, side), hanging: side.tally.pending })),
+			sides.map(async (side): Promise<Result> => ({ side, audit: await audit(bank, side), hanging: side.tally.pending })),
 		)
 		screen.line()
 		for (const line of summary(results, { outages: stage.outages, endMs })) screen.line(line)
-		await writeFile(out, timeline({ sides, acts: stage.played, endMs, setting: describe(postgres, { seconds, workers, seed }) }))
+		await writeFile(out, timeline({ sides, acts: stage.played, endMs, setting: describe(bank, { seconds, workers, seed }) }))
 		screen.line(`\nThe timeline is in ${out}`)
 		return verdict(results)
 	} catch (error) {
@@ -47,35 +49,29 @@ async function demo({ seconds, workers, seed, out }: DemoOptions): Promise<numbe
 	} finally {
 		screen.stop()
 		if (!interrupted.aborted)
-			await server?.then(
-				(postgres) => postgres.dispose(),
+			await opening?.then(
+				(bank) => bank.server.dispose(),
 				() => {},
 			)
 	}
 }
 
 /** The run itself: both sides at work while the acts are played; ends when every worker has its last answer. */
-async function perform(
-	server: PostgresServer,
-	{ seconds, workers, seed }: Omit<DemoOptions, 'out'>,
-): Promise<{ sides: Side[]; stage: Stage }> {
-	const databases = [await openBank(server, 'wrapped'), await openBank(server, 'bare')] as const
-	screen.line(describe(server, { seconds, workers, seed }))
+async function perform(bank: Bank, { seconds, workers, seed }: Load): Promise<{ sides: Side[]; stage: Stage }> {
+	const databases = [await bank.found('wrapped'), await bank.found('bare')] as const
+	screen.line(describe(bank, { seconds, workers, seed }))
 	const stage = new Stage()
-	const sides = [
-		wrappedSide(server.config(databases[0]), new Tally(stage.now)),
-		bareSide(server.config(databases[1]), new Tally(stage.now)),
-	]
+	const sides = [bank.open('wrapped', databases[0], new Tally(stage.now)), bank.open('bare', databases[1], new Tally(stage.now))]
 	screen.watch(sides, seconds * 1_000, stage.now)
 	const work = Promise.all(sides.map((side) => runWorkers(side, workers, seed, stage)))
-	await play(server, databases, stage, seconds * 1_000, (title) => screen.announce(title))
+	await play(bank, databases, stage, seconds * 1_000, (title) => screen.announce(title))
 	stage.over = true
 	const patience = new AbortController()
 	const allAnswered = await Promise.race([work.then(() => true), sleep(lastAnswersWithinMs, false, { signal: patience.signal })])
 	patience.abort()
 	screen.stop()
 	// A pool with a transfer that never ends never ends itself.
-	if (allAnswered) await Promise.all(sides.map(({ pool }) => pool.end()))
+	if (allAnswered) await Promise.all(sides.map((side) => side.end()))
 	return { sides, stage }
 }
 
@@ -90,9 +86,8 @@ function verdict(results: readonly Result[]): number {
 	return exitCode
 }
 
-function describe(server: PostgresServer, { seconds, workers, seed }: Omit<DemoOptions, 'out'>): string {
-	const where = `PostgreSQL ${server.major} (${server.source})`
-	return `${where}; on each side ${workers} workers, ${connectionsPerPool} connections; ${seconds} s, seed ${seed}, Node ${process.versions.node}`
+function describe({ title }: Bank, { seconds, workers, seed }: Load): string {
+	return `${title}; on each side ${workers} workers, ${connectionsPerPool} connections; ${seconds} s, seed ${seed}, Node ${process.versions.node}`
 }
 
 try {

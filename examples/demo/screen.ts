@@ -67,7 +67,7 @@ export class Screen {
 			this.#paint('1', side.name.padEnd(7)),
 			`${count(commits, 7)} commits ${`(+${newCommits})`.padEnd(7)}`,
 			this.#paint(newErrors > 0 ? '31' : '', `${count(errors, 6)} errors ${`(+${newErrors})`.padEnd(7)}`),
-			`${count(side.pool.waitingCount, 4)} waiting`,
+			`${count(side.waiting(), 4)} waiting`,
 			`endpoint ${this.#paint(state === 'up' ? '32' : state === 'not known' ? '2' : '33', state)}`,
 		].join('  ')
 	}

@@ -1,6 +1,5 @@
 /** Who does the work? The workers of one side: a transfer, a moment of rest, the next one. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type pg from 'pg'
 import { seededRandom } from './random.ts'
 import type { Tally } from './tally.ts'
 import { drawTransfer, type Traffic, type Transfer } from './transfer.ts'
@@ -9,8 +8,10 @@ import { drawTransfer, type Traffic, type Transfer } from './transfer.ts'
 export interface Side {
 	readonly name: 'wrapped' | 'bare'
 	readonly database: string
-	readonly pool: pg.Pool
 	readonly tally: Tally
+	/** Transfers that wait for a connection. */
+	waiting(): number
+	end(): Promise<void>
 	/** Resolves when the transfer is done; rejects with what the application would see. */
 	transfer(transfer: Transfer): Promise<void>
 	/** What this side knows of the server. */
@@ -19,7 +20,7 @@ export interface Side {
 	reruns(): ReadonlyMap<string, number>
 }
 
-/** Both pools: the same settings, pg's defaults but for the size. */
+/** Both pools: the same settings, the defaults of their package but for the size. */
 export const connectionsPerPool = 20
 
 // Like users, workers rest between two requests. Without it a side that fails fast would take the processor away from the other.

@@ -1,8 +1,8 @@
 /** How did it end? The table of both sides, and whether the wrapped one kept its promises. */
+import type { Audit } from './audit.ts'
 import { count } from './screen.ts'
 import type { Side } from './side.ts'
 import type { Span } from './tally.ts'
-import type { Audit } from './world.ts'
 
 /** One side with its books checked. */
 export interface Result {

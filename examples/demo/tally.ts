@@ -48,7 +48,7 @@ export class Tally {
 		this.errors.set(name, (this.errors.get(name) ?? 0) + 1)
 	}
 
-	/** For pg's `stream` option: a plain socket whose attempts to connect are counted, those that are refused too. */
+	/** For the `stream` option of pg and mysql2: a plain socket whose attempts to connect are counted, those that are refused too. */
 	socket = (): Socket => new Socket().on('connectionAttempt', () => this.connectTimes.push(this.#now()))
 
 	/** Attempts to connect within the spans. */

@@ -7,12 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Stage } from '../../examples/demo/acts.ts'
-import { bareSide } from '../../examples/demo/bare.ts'
+import { audit } from '../../examples/demo/audit.ts'
+import { openBank } from '../../examples/demo/bank.ts'
 import { brokenPromises } from '../../examples/demo/summary.ts'
 import { Tally } from '../../examples/demo/tally.ts'
 import { timeline } from '../../examples/demo/timeline.ts'
-import { audit, openBank } from '../../examples/demo/world.ts'
-import { startPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 import { root } from './modules.ts'
 
@@ -70,13 +69,18 @@ function xmlFault(text: string): string | undefined {
 	return /<|&(?!(amp|lt|gt|quot);)/.exec(withoutTags)?.[0]
 }
 
-test(
-	'a short run exits with 0, in plain lines, with a table of both sides and a picture in the file that it names, and leaves nothing behind',
-	async () => {
-		const { child, output } = startDemo('--seconds', '8', '--workers', '20')
+test.each([
+	['PostgreSQL', []],
+	['MySQL', ['--driver', 'mysql2']],
+	['MariaDB', ['--driver', 'mysql2', '--server', 'mariadb']],
+] as const)(
+	'a short run on %s exits with 0, in plain lines, with a table of both sides and a picture in the file that it names, and leaves nothing behind',
+	async (product, args) => {
+		const { child, output } = startDemo('--seconds', '8', '--workers', '20', ...args)
 		const [code] = await once(child, 'close')
 		expect(code, output()).toBe(0)
-		for (const act of ['kill -9', 'clean restart', 'backends terminated', 'deadlocks', 'serialization failures']) {
+		expect(output()).toMatch(new RegExp(`^${product} \\d.*; on each side 20 workers`, 'm'))
+		for (const act of ['kill -9', 'clean restart', 'connections terminated', 'deadlocks', 'serialization failures']) {
 			expect(output()).toContain(`---- ${act} ----`)
 		}
 		expect(output()).toMatch(/^ {3}1 s {2}wrapped .* commits .* errors .* waiting {2}endpoint \w+$/m)
@@ -115,7 +119,8 @@ test(
 	async () => {
 		for (const [args, message] of [
 			[['--seconds', '5s'], '--seconds must be a whole number from 8 to 600, got "5s"'],
-			[['--driver', 'mysql2'], '--driver must be pg (others are not there yet), got "mysql2"'],
+			[['--driver', 'oracle'], '--driver must be one of pg, mysql2, got "oracle"'],
+			[['--server', 'mariadb'], '--server must be one of postgres with --driver pg, got "mariadb"'],
 			[['--out', 'no/such/folder/x.svg'], '--out must be a file in a folder that exists, got "no/such/folder/x.svg"'],
 			[['--secnods', '9'], "Unknown option '--secnods'"],
 		] as const) {
@@ -128,37 +133,40 @@ test(
 	demoLimitMs,
 )
 
-test('the audit sees a lost cent, a lost transfer, and one that was done although it was reported as failed', async () => {
-	const server = await startPostgres()
-	try {
-		const database = await openBank(server, 'bare')
-		const side = bareSide(server.config(database), new Tally(new Stage().now))
-		const transfer = { from: 1, to: 2, cents: 100, isolation: 'serializable' } as const
-		for (const id of [1, 2]) await side.transfer({ ...transfer, id })
-		await side.pool.end()
-		const { tally } = side
-		tally.started()
-		tally.committed(1)
-		tally.started()
-		tally.committed(2)
-		const exact = { centsOff: 0, wrongAccounts: 0, lost: 0, doneAfterAll: 0, unanswered: 0 }
-		expect(await audit(server, side)).toEqual(exact)
-		expect(brokenPromises({ side, audit: exact, hanging: 0 })).toEqual([])
-		await server.query('update accounts set cents = cents - 1 where id = 1', database)
-		tally.started()
-		tally.committed(3)
-		tally.done.delete(2)
-		tally.started()
-		tally.failedWith(2, new Error('<no> & "yes"'))
-		const found = await audit(server, side)
-		expect(found).toEqual({ centsOff: -1, wrongAccounts: 1, lost: 1, doneAfterAll: 1, unanswered: 0 })
-		expect(brokenPromises({ side, audit: found, hanging: 1 })).toHaveLength(6)
-		const picture = timeline({ sides: [side], acts: [{ title: '<a> & b', fromMs: 0, toMs: 1 }], endMs: 10, setting: '"' })
-		expect(xmlFault(picture)).toBeUndefined()
-	} finally {
-		await server.dispose()
-	}
-})
+test.each(['postgres', 'mariadb'] as const)(
+	'the audit of %s sees a lost cent, a lost transfer, and one that was done although it was reported as failed',
+	async (name) => {
+		const bank = await openBank(name)
+		try {
+			const database = await bank.found('bare')
+			const side = bank.open('bare', database, new Tally(new Stage().now))
+			const transfer = { from: 1, to: 2, cents: 100, isolation: 'serializable' } as const
+			for (const id of [1, 2]) await side.transfer({ ...transfer, id })
+			await side.end()
+			const { tally } = side
+			tally.started()
+			tally.committed(1)
+			tally.started()
+			tally.committed(2)
+			const exact = { centsOff: 0, wrongAccounts: 0, lost: 0, doneAfterAll: 0, unanswered: 0 }
+			expect(await audit(bank, side)).toEqual(exact)
+			expect(brokenPromises({ side, audit: exact, hanging: 0 })).toEqual([])
+			await bank.server.query('update accounts set cents = cents - 1 where id = 1', database)
+			tally.started()
+			tally.committed(3)
+			tally.done.delete(2)
+			tally.started()
+			tally.failedWith(2, new Error('<no> & "yes"'))
+			const found = await audit(bank, side)
+			expect(found).toEqual({ centsOff: -1, wrongAccounts: 1, lost: 1, doneAfterAll: 1, unanswered: 0 })
+			expect(brokenPromises({ side, audit: found, hanging: 1 })).toHaveLength(6)
+			const picture = timeline({ sides: [side], acts: [{ title: '<a> & b', fromMs: 0, toMs: 1 }], endMs: 10, setting: '"' })
+			expect(xmlFault(picture)).toBeUndefined()
+		} finally {
+			await bank.server.dispose()
+		}
+	},
+)
 
 test('the check of the picture sees what is no XML', () => {
 	expect(xmlFault('<a><b/>x &amp; y</a>')).toBeUndefined()

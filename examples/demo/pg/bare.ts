@@ -1,8 +1,9 @@
 /** How does an application move money through the bare pool? By hand, as the documentation of pg shows it. */
 import pg from 'pg'
-import { connectionsPerPool, type Side } from './side.ts'
-import type { Tally } from './tally.ts'
-import { moveMoney, type Transfer } from './transfer.ts'
+import { connectionsPerPool, type Side } from '../side.ts'
+import type { Tally } from '../tally.ts'
+import type { Transfer } from '../transfer.ts'
+import { moveMoney } from './money.ts'
 
 export function bareSide(config: pg.PoolConfig, tally: Tally): Side {
 	const pool = new pg.Pool({ ...config, max: connectionsPerPool, stream: tally.socket })
@@ -33,8 +34,9 @@ export function bareSide(config: pg.PoolConfig, tally: Tally): Side {
 	return {
 		name: 'bare',
 		database: String(config.database),
-		pool,
 		tally,
+		waiting: () => pool.waitingCount,
+		end: () => pool.end(),
 		transfer,
 		endpointState: () => 'not known',
 		reruns: () => new Map(),
