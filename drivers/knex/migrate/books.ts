@@ -49,7 +49,7 @@ export class Books {
 	}
 
 	async record(name: string, direction: Direction, batch: number): Promise<void> {
-		if (direction === 'up') await this.#table(this.#tableName).insert({ name, batch, migration_time: new Date() })
+		if (direction === 'up') await this.#table(this.#tableName).insert({ name, batch, migration_time: this.#knex.fn.now() })
 		else await this.#table(this.#tableName).where({ name }).del()
 	}
 

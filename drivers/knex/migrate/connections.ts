@@ -1,22 +1,10 @@
 /** Through which connections does a run talk to the database? Through its own, opened one at a time through the process's gate. */
-import makeKnex from 'knex'
 import { type Call, PoolCore } from '../../../src/driver.ts'
+import { addressOf, build, dialectOf, type KnexInstance, OneSession, refuseSmallPool, share, watched } from './dialect.ts'
 import type { Settings } from './options.ts'
 import type { Ask } from './server.ts'
-import type { Connection, Dialect, DialectClient, KnexConfig, KnexPool } from './shape.ts'
-import type { Statements } from './statements.ts'
+import type { Connection, Dialect, DialectClient, KnexConfig, KnexPool, StatementWatcher } from './shape.ts'
 
-/** A knex instance, as far as the runner uses it itself. */
-export interface KnexInstance {
-	readonly client: DialectClient
-	userParams?: object
-	isTransaction?: boolean
-	on?(event: string, listener: (...args: unknown[]) => void): unknown
-	emit?(event: string, ...args: unknown[]): unknown
-	destroy(): Promise<void>
-}
-
-const build = makeKnex as unknown as (config: KnexConfig) => KnexInstance
 const defaultPoolMax = 10
 // The session of the run, the one that watches locks, and one to look for a pooler.
 const ownSessions = 3
@@ -34,7 +22,7 @@ export class Connections {
 	readonly #openRaw: () => Promise<Connection>
 	#open = 0
 
-	constructor(knex: KnexInstance, settings: Settings, statements: Statements) {
+	constructor(knex: KnexInstance, settings: Settings, statements: StatementWatcher) {
 		this.#settings = settings
 		const { config } = knex.client
 		this.#dialect = dialectOf(knex.client)
@@ -79,19 +67,16 @@ export class Connections {
 		)
 		if (this.#external) {
 			const native = client.pool as KnexPool
+			refuseSmallPool(config.connectionPool, ownSessions)
 			this.#openRaw = () => native.acquire().promise
 		} else {
 			const bare = client.acquireRawConnection.bind(client)
-			const destroy = client.destroyRawConnection.bind(client)
 			this.#openRaw = async () => {
 				if (client.connectionConfigProvider !== undefined) client.connectionSettings = await client.connectionConfigProvider()
 				return bare()
 			}
 			client.acquireRawConnection = () => this.#acquire()
-			client.destroyRawConnection = (connection) => {
-				this.#gone(connection)
-				return destroy(connection)
-			}
+			client.destroyRawConnection = async (connection) => this.close(connection)
 		}
 	}
 
@@ -142,7 +127,7 @@ export class Connections {
 	}
 
 	/** A knex over one session: whatever it runs, runs there. Without `statements` nobody watches it, and nothing of the user's changes its names. */
-	bound(session: Connection, statements: Statements | undefined, like: KnexInstance): KnexInstance {
+	bound(session: Connection, statements: StatementWatcher | undefined, like: KnexInstance): KnexInstance {
 		const config: KnexConfig = {
 			...this.#config,
 			client: statements === undefined ? this.#dialect : watched(this.#dialect, statements),
@@ -208,78 +193,6 @@ export class Connections {
 		if (!this.isAlive(connection)) this.core.lost(connection)
 		this.core.returned()
 	}
-}
-
-/** The pool that knex is given for one session: tarn's shape, one connection, never taken away. */
-class OneSession implements KnexPool {
-	readonly #session: Connection
-
-	constructor(session: Connection) {
-		this.#session = session
-	}
-
-	acquire(): { promise: Promise<Connection> } {
-		return { promise: Promise.resolve(this.#session) }
-	}
-
-	release(): boolean {
-		return true
-	}
-
-	destroy(): Promise<void> {
-		return Promise.resolve()
-	}
-
-	numFree(): number {
-		return 0
-	}
-
-	numUsed(): number {
-		return 1
-	}
-
-	numPendingAcquires(): number {
-		return 0
-	}
-}
-
-/** The dialect's own class, whatever has been put in front of this instance. */
-function dialectOf({ config }: DialectClient): Dialect {
-	const { client } = config
-	return typeof client === 'function' ? client : (build({ client: client as string }).client.constructor as Dialect)
-}
-
-/** The dialect with every statement passing by the watcher. Its transactions are made from this class as well. */
-function watched(Base: Dialect, statements: Statements): Dialect {
-	return class extends Base {
-		override _query(connection: Connection, query: Parameters<DialectClient['_query']>[1]) {
-			const sql = typeof query === 'string' ? query : query.sql
-			return statements.run(connection, sql, () => super._query(connection, query))
-		}
-		override _stream(connection: Connection, query: { sql: string }, stream: unknown, options: unknown) {
-			return statements.run(connection, query.sql, () => super._stream(connection, query, stream, options))
-		}
-	}
-}
-
-const forwarded = ['start', 'query', 'query-error', 'query-response']
-
-/** Migrations see the user's parameters, and the user's listeners hear of their queries. */
-function share(from: KnexInstance, to: KnexInstance): void {
-	to.userParams = { ...from.userParams }
-	for (const event of forwarded) to.on?.(event, (...args) => from.emit?.(event, ...args))
-}
-
-/** The server's address, by the same rules as the drivers, so that they share one gate. */
-function addressOf({ driverName, driver, connectionSettings = {}, config }: DialectClient): string {
-	if (config.connectionPool !== undefined || config.connection === undefined || typeof config.connection === 'function')
-		return `knex migrations over a pool of the user's (${driverName})`
-	if (driverName === 'pg' && driver.Client !== undefined) {
-		const { host, port } = new driver.Client(connectionSettings)
-		return host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`
-	}
-	const { socketPath, host = 'localhost', port = 3306 } = connectionSettings as { socketPath?: string; host?: string; port?: number }
-	return socketPath ?? `${host}:${port}`
 }
 
 function cut({ connection, stream }: Connection): void {

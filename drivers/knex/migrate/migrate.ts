@@ -1,8 +1,9 @@
 /** How does a user run migrations? `migrate(knex, options)`: checks what it is given, makes the crew, and clears up after it. */
 import type { Knex } from 'knex'
 import { show } from '../../../src/driver.ts'
-import { Connections, type KnexInstance } from './connections.ts'
-import { Lookout } from './lock-waits.ts'
+import { Connections } from './connections.ts'
+import type { KnexInstance } from './dialect.ts'
+import { Lookout } from './lookout.ts'
 import { MysqlServer } from './mysql.ts'
 import type { Crew } from './one-migration.ts'
 import { type MigrateOptions, settingsOf } from './options.ts'
@@ -32,6 +33,7 @@ export function migrate(
 	knex: Knex,
 	options?: MigrateOptions & { command?: Exclude<MigrateOptions['command'], 'list'> },
 ): Promise<BatchResult>
+export function migrate(knex: Knex, options: MigrateOptions): Promise<BatchResult | ListResult>
 export async function migrate(knex: Knex, options: MigrateOptions = {}): Promise<BatchResult | ListResult> {
 	const instance = checkKnex(knex)
 	const settings = settingsOf(options, progressOf(options))

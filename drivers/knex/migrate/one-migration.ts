@@ -5,7 +5,8 @@ import type { Fault, Phase } from '../../../src/index.ts'
 import { markOf } from './books.ts'
 import type { Connections } from './connections.ts'
 import { type Direction, MigrationInDoubtError } from './errors.ts'
-import { LockWaits, type Lookout } from './lock-waits.ts'
+import { LockWaits } from './lock-waits.ts'
+import type { Lookout } from './lookout.ts'
 import type { Settings } from './options.ts'
 import type { Server } from './server.ts'
 import type { Session, Sessions } from './session.ts'
@@ -40,6 +41,8 @@ interface Failure {
 	readonly fault: Fault
 	/** `recording`: all statements of the migration itself were confirmed. */
 	readonly phase: Phase | 'recording'
+	/** Whether the try has looked into knex's table before it began: then nothing of an earlier try is in doubt any more. */
+	readonly looked: boolean
 	readonly watch: Watch
 }
 
@@ -57,50 +60,59 @@ export async function runMigration(crew: Crew, job: Job): Promise<void> {
 	const startedAtMs = clock.now()
 	const waits = new LockWaits(name, direction, settings, crew.connections.core, crew.lookout)
 	const inTransaction = job.content.config?.transaction ?? !crew.config.disableTransactions
-	let failure: Failure | undefined
+	let isInDoubt = false
 	let faults = 0
 	for (let tryNumber = 1; ; tryNumber++) {
-		settings.signal?.throwIfAborted()
+		settings.throwIfEnded()
 		settings.tell({ type: 'running', name, number, total, tryNumber })
-		const isInDoubt = failure?.phase === 'commit' && failure.fault.outcome === 'unknown'
 		const ending = inTransaction ? await tryInside(crew, job, waits) : await tryOutside(crew, job, waits)
-		if (isInDoubt) settings.tell({ type: 'resolved', name, applied: ending === 'done before' })
-		if (ending === 'done' || ending === 'done before') break
-		// It was not applied after all, and its error is one that would come again.
-		if (isInDoubt && failure !== undefined && !failure.fault.retryable) throw failure.error
-		failure = ending
+		const isOver = ending === 'done' || ending === 'done before'
+		if (isInDoubt && (isOver || ending.looked)) {
+			isInDoubt = false
+			settings.tell({ type: 'resolved', name, applied: ending === 'done before' })
+		}
+		if (isOver) break
 		sessions.dropIfLost()
-		const next = await whatNext(crew, job, failure, inTransaction)
+		const next = await whatNext(crew, job, ending, inTransaction)
 		if (next === 'record') {
 			await recordAlone(crew, job)
 			break
 		}
-		if (next === 'look') continue
-		if (failure.fault.kind === 'lock_timeout') {
-			try {
-				await waits.failed(failure.error, [])
-			} catch (error) {
-				throw await failed(crew, job, { ...failure, error })
-			}
+		isInDoubt ||= next === 'look'
+		if (ending.fault.kind === 'lock_timeout') {
+			await pauseForLock(crew, job, waits, ending)
 			continue
 		}
 		faults += 1
-		if (faults >= (settings.attempts ?? defaultTries)) throw await failed(crew, job, failure)
-		const bound = Math.min(firstPauseMs * 2 ** faults, longestPauseMs)
-		const waitMs = clock.random() * bound
-		settings.tell({ type: 'retry', name, tryNumber, fault: failure.fault, waitMs })
+		if (faults >= (settings.attempts ?? defaultTries)) {
+			if (isInDoubt && (await isRecorded(crew, job))) break
+			throw await failed(crew, job, ending)
+		}
+		const waitMs = clock.random() * Math.min(firstPauseMs * 2 ** faults, longestPauseMs)
+		settings.tell({ type: 'retry', name, tryNumber, fault: ending.fault, waitMs })
 		await sessions.pause(waitMs)
 	}
 	settings.tell({ type: 'done', name, number, total, elapsedMs: clock.now() - startedAtMs })
 }
 
-/** `again`: nothing of it is in force. `look`: COMMIT got no answer. `record`: all of it is in force but the record. Else throws. */
+async function pauseForLock(crew: Crew, job: Job, waits: LockWaits, failure: Failure): Promise<void> {
+	try {
+		await waits.failed(failure.error, [])
+	} catch (error) {
+		throw await failed(crew, job, { ...failure, error })
+	}
+}
+
+/** `again`: nothing of it is in force. `look`: the next try finds out whether it is. `record`: all of it is but the record. Else throws. */
 async function whatNext(crew: Crew, job: Job, failure: Failure, inTransaction: boolean): Promise<'again' | 'look' | 'record'> {
 	const { fault, phase, watch } = failure
 	// A statement that was tried by itself has had its tries.
 	if (watch.ended !== undefined) throw await failed(crew, job, { ...failure, error: watch.ended.by })
 	if (inTransaction && (crew.server.rollsBackDdl || watch.applied.length === 0)) {
-		if (phase === 'commit' && fault.outcome === 'unknown') return 'look'
+		if (phase === 'commit' && fault.outcome === 'unknown') {
+			if (fault.retryable || (await isRecorded(crew, job))) return 'look'
+			throw await failed(crew, job, failure)
+		}
 		if (crew.server.rollsBackDdl || watch.undone) {
 			if (fault.retryable) return 'again'
 			throw await failed(crew, job, failure)
@@ -130,6 +142,7 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 	const { connection, books } = session
 	const watch = new Watch(server, waits, connection, () => books.begin(markOf(name, direction)))
 	let phase: Failure['phase'] = 'statement'
+	let looked = false
 	// knex rejects with the error of its ROLLBACK when the connection dies; what the migration met comes first.
 	let first: { readonly error: unknown } | undefined
 	const work = async (trx: Knex.Transaction): Promise<Ending> => {
@@ -137,6 +150,7 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			await server.limitLocks(connection, waits.lockTimeoutMs, true)
 			if (!(await server.holdsLock(connection))) throw lockLost()
 			if ((await books.has(name)) === (direction === 'up')) return 'done before'
+			looked = true
 			await config.beforeEach?.(trx, [migration])
 			await content[direction](trx)
 			await config.afterEach?.(trx, [migration])
@@ -156,7 +170,7 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 	} catch (thrown) {
 		const error = first === undefined ? thrown : first.error
 		const failed = phase as Failure['phase']
-		return { error, fault: watch.faultOf(error, failed === 'commit' ? 'commit' : 'statement'), phase: failed, watch }
+		return { error, fault: watch.faultOf(error, failed === 'commit' ? 'commit' : 'statement'), phase: failed, looked, watch }
 	}
 }
 
@@ -179,7 +193,7 @@ async function tryOutside(crew: Crew, job: Job, waits: LockWaits): Promise<Endin
 			await config.afterEach?.(knex, [migration])
 		})
 	} catch (error) {
-		return { error, fault: watch.faultOf(error, 'statement'), phase: 'statement', watch }
+		return { error, fault: watch.faultOf(error, 'statement'), phase: 'statement', looked: true, watch }
 	}
 	await recordAlone(crew, job)
 	return 'done'

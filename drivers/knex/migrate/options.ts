@@ -97,17 +97,21 @@ export interface Settings {
 	readonly resolved: Readonly<Record<string, 'applied' | 'not applied'>>
 	readonly signal: AbortSignal | undefined
 	readonly scheduler: Scheduler | undefined
+	/** Tells of an event. Never throws: what a listener throws waits for the next `throwIfEnded`. */
 	tell(event: MigrateEvent): void
+	/** Throws the reason of the signal, or what a listener has thrown: no further migration begins. */
+	throwIfEnded(): void
 }
 
 /** Checks the options and fills in the defaults; `tell` is what hears of the progress. @throws TypeError, RangeError naming option, rule and value. */
-export function settingsOf(options: unknown, show_: (event: MigrateEvent) => void): Settings {
+export function settingsOf(options: unknown, showProgress: (event: MigrateEvent) => void): Settings {
 	checkOptions<MigrateOptions>('migrate', options, rules)
 	const given = options as MigrateOptions
 	const command = given.command ?? 'latest'
 	if (given.name !== undefined && command !== 'up' && command !== 'down')
 		throw new TypeError(`name goes with the commands 'up' and 'down', got ${show(given.name)} with '${command}'`)
 	if (given.all === true && command !== 'rollback') throw new TypeError(`all goes with the command 'rollback', got true with '${command}'`)
+	let thrown: { readonly error: unknown } | undefined
 	return {
 		command,
 		name: given.name,
@@ -122,8 +126,17 @@ export function settingsOf(options: unknown, show_: (event: MigrateEvent) => voi
 		signal: given.signal,
 		scheduler: given.scheduler,
 		tell(event) {
-			show_(event)
-			given.onProgress?.(event)
+			// It may be called by a timer, where an error would end the process.
+			try {
+				showProgress(event)
+				given.onProgress?.(event)
+			} catch (error) {
+				thrown ??= { error }
+			}
+		},
+		throwIfEnded() {
+			given.signal?.throwIfAborted()
+			if (thrown !== undefined) throw thrown.error
 		},
 	}
 }

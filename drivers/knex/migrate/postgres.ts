@@ -9,6 +9,8 @@ import type { Connection } from './shape.ts'
 // The first half of the key of our advisory locks: "hold" in ASCII.
 const lockClass = 0x68_6f_6c_64
 
+const mostLooks = 10
+
 const number = (value: unknown) => Number(value ?? 0)
 const string = (value: unknown) => String(value ?? '')
 
@@ -120,14 +122,19 @@ export class PostgresServer implements Server {
 	}
 
 	async invalidIndexes(connection: Connection): Promise<readonly string[]> {
-		const rows = await this.#ask(
-			connection,
-			`SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-				JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (SELECT 1 FROM pg_locks l WHERE l.relation = i.indexrelid AND l.pid <> pg_backend_pid())
-			ORDER BY 1`,
-		)
-		return rows.map(({ name }) => string(name))
+		for (let look = 1; ; look++) {
+			const rows = await this.#ask(
+				connection,
+				`SELECT format('%I.%I', n.nspname, c.relname) AS name,
+					EXISTS (SELECT 1 FROM pg_locks l WHERE l.relation = i.indexrelid AND l.pid <> pg_backend_pid()) AS busy
+				FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1`,
+			)
+			// Somebody may be building one now. But the server tells of an error before it has let go of the locks.
+			if (look === mostLooks || rows.every(({ busy }) => busy === false))
+				return rows.filter(({ busy }) => busy === false).map(({ name }) => string(name))
+			await this.#ask(connection, 'SELECT pg_sleep(0.05)')
+		}
 	}
 
 	commitsImplicitly(): boolean {

@@ -181,7 +181,7 @@ async function releaseAfter({ sessions }: Crew, error: unknown): Promise<void> {
 }
 
 async function contentOf({ config, settings }: Crew, name: string, migration: unknown): Promise<MigrationContent> {
-	settings.signal?.throwIfAborted()
+	settings.throwIfEnded()
 	const content = await config.migrationSource.getMigration(migration)
 	if (typeof content.up !== 'function' || typeof content.down !== 'function')
 		throw new Error(`Invalid migration: ${name} must have both an up and down function`)

@@ -48,6 +48,12 @@ export interface DialectClient {
 	_stream(connection: Connection, query: QueryObject, stream: unknown, options: unknown): Promise<unknown>
 }
 
+/** Where the statements of migrations pass. */
+export interface StatementWatcher {
+	/** Sends the statement, perhaps again. */
+	run<T>(connection: Connection, sql: string, send: () => Promise<T>): Promise<T>
+}
+
 export type Dialect = new (config: KnexConfig) => DialectClient
 
 /** The parts of a knex configuration that the runner looks at or replaces. */

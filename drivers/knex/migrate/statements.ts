@@ -6,7 +6,7 @@ import { classify } from '../../../src/index.ts'
 import type { LockWaits } from './lock-waits.ts'
 import { redact } from './redact.ts'
 import type { Server } from './server.ts'
-import type { Connection, QueryObject } from './shape.ts'
+import type { Connection, QueryObject, StatementWatcher } from './shape.ts'
 
 const begins = /^\s*(?:begin|start\s+transaction)\b/i
 const ends = /^\s*(?:commit|end|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i
@@ -19,7 +19,7 @@ const callsFunction =
 const keptTexts = 50
 
 /** Where the statements of the migrations pass. Nothing is watched while none runs. */
-export class Statements {
+export class Statements implements StatementWatcher {
 	#watch: Watch | undefined
 
 	/** Watches what is sent until `work` has ended. */
