@@ -82,7 +82,8 @@ function linesOf({ address, words, advice, error, report, ...place }: Examinatio
 	return lines
 }
 
-const width = 36
+// The longest name of a setting, and the mark before it.
+const width = 44
 const marks = { ok: 'ok     ', note: 'note   ', warning: 'WARNING' } as const
 
 const lineOf = ({ name, level, value, says }: Finding): string =>

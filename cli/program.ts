@@ -7,7 +7,7 @@ import { endings } from './exit-codes.ts'
 import { explainErrors } from './explain/explain.ts'
 import { Interrupted } from './interruption.ts'
 import { type MigrateRun, migrateCommands, runMigrations } from './migrate/migrate.ts'
-import { Secrets } from './secrets.ts'
+import { type Secrets, secretsOf } from './secrets.ts'
 import { type Streams, Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 import { waitFor } from './wait.ts'
@@ -15,11 +15,8 @@ import { waitFor } from './wait.ts'
 const urlText = 'postgres://, postgresql://, mysql:// or mariadb://; default: DATABASE_URL'
 
 /** Runs one command line to its end and resolves with the exit code. */
-export async function run(words: readonly string[], streams: Streams): Promise<number> {
-	const secrets = new Secrets()
+export async function run(words: readonly string[], streams: Streams, secrets = secretsOf(words, process.env)): Promise<number> {
 	const terminal = new Terminal(streams, secrets)
-	for (const text of [...words, process.env.DATABASE_URL ?? '']) secrets.learn(text)
-	for (const password of [process.env.PGPASSWORD, process.env.MYSQL_PWD]) if (password) secrets.add(password)
 	try {
 		return await parse(words, terminal, secrets)
 	} catch (error) {
@@ -34,6 +31,11 @@ function ending(error: unknown, terminal: Terminal): number {
 		terminal.tell(error.message)
 		return error.exitCode
 	}
+	return bug(error, terminal)
+}
+
+/** Tells of an error that nobody expected; resolves with its exit code. */
+export function bug(error: unknown, terminal: Terminal): number {
 	terminal.tell(`an error inside Holdfast; please report it\n${error instanceof Error ? error.stack : String(error)}`)
 	return endings.bug.code
 }

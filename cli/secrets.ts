@@ -14,6 +14,14 @@ const keyValue = /\b(\w*(?:pass|pwd)\w*)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)/gi
 // Whatever stands before the last @ of an address.
 const userInfo = /([a-z][a-z0-9+.-]*:\/\/)\S*@/gi
 
+/** Every password that a command line and an environment hold. */
+export function secretsOf(words: readonly string[], environment: NodeJS.ProcessEnv): Secrets {
+	const secrets = new Secrets()
+	for (const text of [...words, environment.DATABASE_URL ?? '']) secrets.learn(text)
+	for (const password of [environment.PGPASSWORD, environment.MYSQL_PWD]) if (password) secrets.add(password)
+	return secrets
+}
+
 /** What was found to be secret, and what is public although it may look alike. */
 export class Secrets {
 	readonly #hidden = new Set<string>()

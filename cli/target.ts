@@ -18,7 +18,7 @@ const schemes = 'postgres://, postgresql://, mysql:// or mariadb://'
 
 /** The URL that was given, else that of `DATABASE_URL`. Throws a UsageError. */
 export function readTarget(given: string | undefined, environment: NodeJS.ProcessEnv): Target {
-	const text = given ?? environment.DATABASE_URL
+	const text = (given ?? environment.DATABASE_URL)?.trim()
 	if (text === undefined || text === '') throw new UsageError('no database URL: give one, or set DATABASE_URL')
 	const where = given === undefined ? 'DATABASE_URL' : 'the URL'
 	const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase()

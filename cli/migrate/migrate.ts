@@ -35,11 +35,10 @@ export interface MigrateRun extends KnexfileOptions {
 /** Resolves with the exit code. Throws a UsageError for what is wrong with the command line or the knexfile. */
 export async function runMigrations(run: MigrateRun, terminal: Terminal, secrets: Secrets): Promise<number> {
 	const { folder, config } = await readKnexfile(run)
-	learnFrom(config, secrets)
 	process.chdir(folder)
 	const { default: makeKnex } = await packageOf<{ default: (config: object) => Knex }>('knex')
 	const { migrate } = await import('../../drivers/knex/index.ts')
-	const knex = instance(makeKnex, { log: logTo(terminal), ...config })
+	const knex = instance(makeKnex, { log: logTo(terminal), ...learning(config, secrets) })
 	const interrupted = interruption()
 	let began = false
 	try {
@@ -91,9 +90,22 @@ function instance(makeKnex: (config: object) => Knex, config: object): Knex {
 	}
 }
 
-/** Every password that the configuration holds, whatever form the connection has. */
-function learnFrom(config: Readonly<Record<string, unknown>>, secrets: Secrets): void {
+/** Takes note of every password that the configuration holds, whatever form the connection has; one that is made later is looked at then. */
+function learning(config: Readonly<Record<string, unknown>>, secrets: Secrets): Record<string, unknown> {
 	const { connection } = config
+	if (typeof connection !== 'function') {
+		learnFrom(connection, secrets)
+		return { ...config }
+	}
+	const learned = async (...given: unknown[]) => {
+		const made: unknown = await connection(...given)
+		learnFrom(made, secrets)
+		return made
+	}
+	return { ...config, connection: learned }
+}
+
+function learnFrom(connection: unknown, secrets: Secrets): void {
 	if (typeof connection === 'string') secrets.learn(connection)
 	if (typeof connection !== 'object' || connection === null) return
 	for (const [name, value] of Object.entries(connection)) {

@@ -1,4 +1,5 @@
 /** What is this MySQL or MariaDB, and how well will it get over a bad day? Everything that one session can find out. */
+import { askEach } from '../ask-each.ts'
 import type { Session } from '../product.ts'
 import { type Finding, headroom, judgeSettings, type Report } from '../report.ts'
 import { settingRows } from './settings.ts'
@@ -23,7 +24,7 @@ export async function examine(session: Session): Promise<Report> {
 		version,
 		readOnly: readOnly(variables),
 		crashEpoch: undefined,
-		verification: await verification(session),
+		verification: await askEach({ 'commit: verify': () => verification(session) }),
 		settings: [
 			...between(session, Number(server?.id), String(server?.comment)),
 			...cluster(variables, status),

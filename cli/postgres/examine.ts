@@ -1,5 +1,6 @@
 /** What is this PostgreSQL, and how well will it get over a bad day? Everything that one session can find out. */
 import { crashEpoch } from '../../drivers/pg/xact.ts'
+import { askEach, isRefusal } from '../ask-each.ts'
 import type { Session } from '../product.ts'
 import { type Finding, headroom, judgeSettings, type Report } from '../report.ts'
 import { settingRows } from './settings.ts'
@@ -17,8 +18,8 @@ export async function examine(session: Session): Promise<Report> {
 		version: String(server?.version),
 		readOnly: standby ? 'it is a standby' : server?.read_only === 'on' ? 'default_transaction_read_only is on' : undefined,
 		crashEpoch: epoch,
-		verification: await verification(session, { standby, epoch }),
-		settings: [...between(session, pooled), ...(await room(session)), ...(await settings(session))],
+		verification: await askEach({ 'commit: verify': () => verification(session, { standby, epoch }) }),
+		settings: [...between(session, pooled), ...(await askEach({ connections: () => room(session), settings: () => settings(session) }))],
 	}
 }
 
@@ -29,13 +30,12 @@ const flavourOf = (banner: string): string =>
 	/-YB-/.test(banner) ? 'YugabyteDB' : (flavours.find((name) => banner.includes(name)) ?? 'PostgreSQL')
 
 /** One value; undefined where this server or this role cannot say. */
-export async function optional(session: Session, text: string): Promise<string | undefined> {
+async function optional(session: Session, text: string): Promise<string | undefined> {
 	try {
 		const [row] = await session.ask(text)
 		return typeof row?.value === 'string' ? row.value : undefined
 	} catch (error) {
-		// With a SQLSTATE the server has refused and goes on; without one there is no server any more.
-		if (/^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code)) && 'severity' in (error as object)) return undefined
+		if (isRefusal(error)) return undefined
 		throw error
 	}
 }

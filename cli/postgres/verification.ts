@@ -9,16 +9,16 @@ const finding = (name: string, level: Level, value: string, says = ''): Finding 
 export async function verification(session: Session, server: { standby: boolean; epoch: string | undefined }): Promise<Finding[]> {
 	if (server.standby)
 		return [finding('commit: verify', 'note', 'not here', 'a standby gives out no transactions to verify; ask again where writes go')]
-	const [may] = await session.ask(`SELECT
-		coalesce(has_function_privilege(to_regprocedure('pg_xact_status(xid8)'), 'EXECUTE'),
-			has_function_privilege(to_regprocedure('txid_status(bigint)'), 'EXECUTE')) AS status,
-		coalesce(has_function_privilege(to_regprocedure('pg_current_xact_id()'), 'EXECUTE'),
-			has_function_privilege(to_regprocedure('txid_current()'), 'EXECUTE')) AS id,
-		has_function_privilege(to_regprocedure('pg_terminate_backend(integer, bigint)'), 'EXECUTE') AS fence_modern,
-		has_function_privilege(to_regprocedure('pg_terminate_backend(integer)'), 'EXECUTE') AS fence_old,
-		pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS all_sessions`)
-	const status = may?.status === true && may.id === true
-	const fence = may?.fence_modern === true || may?.fence_old === true
+	const rows = await session.ask(
+		`SELECT proname AS name, bool_or(has_function_privilege(oid, 'EXECUTE')) AS allowed FROM pg_proc
+			WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY($1) GROUP BY proname`,
+		[['pg_xact_status', 'pg_current_xact_id', 'txid_status', 'txid_current', 'pg_terminate_backend']],
+	)
+	const may = (name: string) => rows.some((row) => row.name === name && row.allowed === true)
+	// PostgreSQL 13 renamed the functions.
+	const status = (may('pg_xact_status') && may('pg_current_xact_id')) || (may('txid_status') && may('txid_current'))
+	const fence = may('pg_terminate_backend')
+	const [sees] = await session.ask("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS everybody")
 	return [
 		status && server.epoch !== undefined && fence
 			? finding('commit: verify', 'ok', 'possible')
@@ -29,7 +29,7 @@ export async function verification(session: Session, server: { standby: boolean;
 		fence
 			? finding('pg_terminate_backend', 'ok', "may be used on this role's own sessions")
 			: finding('pg_terminate_backend', 'warning', 'not granted', 'what is left of a transaction cannot be ended'),
-		may?.all_sessions === true
+		sees?.everybody === true
 			? finding('pg_stat_activity', 'ok', 'shows all sessions')
 			: finding('pg_stat_activity', 'ok', "shows this role's own sessions, which is enough where a pool has one role"),
 		await ledger(session),
