@@ -26,6 +26,8 @@ export class Stage {
 const calm: Traffic = { accounts, isolation: 'read committed' }
 // Few accounts, and every transfer wants two of them in an order of its own.
 const hotAccounts = 8
+/** The least between two acts, as a share of the whole run. */
+const calmShare = 0.05
 
 interface Act {
 	readonly title: string
@@ -81,7 +83,9 @@ export async function play(
 	announce: (title: string) => void,
 ): Promise<void> {
 	for (const act of acts) {
-		await sleep(Math.max(0, act.begins * runMs - stage.now()))
+		// A server that takes its time to come back is at work for a while before the next act.
+		const soonest = (stage.played.at(-1)?.toMs ?? 0) + calmShare * runMs
+		await sleep(Math.max(0, Math.max(act.begins * runMs, soonest) - stage.now()))
 		announce(act.title)
 		const fromMs = stage.now()
 		await act.play({ bank, databases, stage, lengthMs: act.lasts * runMs })
