@@ -176,10 +176,8 @@ export class PoolCore<C extends object> {
 	}
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */
-	end(): void {
+	end(message = 'The pool was ended: the call got no connection, and nothing was sent.'): void {
 		const cause = this.#endpoint.lastError
-		this.#ending.end(
-			new HoldfastError('HOLDFAST_CLOSED', 'The pool was ended: the call got no connection, and nothing was sent.', { cause }),
-		)
+		this.#ending.end(new HoldfastError('HOLDFAST_CLOSED', message, { cause }))
 	}
 }

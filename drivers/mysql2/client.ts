@@ -5,8 +5,12 @@ import { isBusy } from './state.ts'
 /** Calls `then` once nothing runs on the connection any more, or it is dead. At once, where that is so already. */
 export function whenQuiet(connection: Mysql2Connection, then: () => void): void {
 	if (!isBusy(connection)) return then()
-	// Commands are answered in order, so this one is answered last.
-	connection.ping(() => whenQuiet(connection, then))
+	// Inside the callback of an error it is busy for a moment longer.
+	process.nextTick(() => {
+		// Commands are answered in order, so this one is answered last.
+		if (isBusy(connection)) connection.ping(() => whenQuiet(connection, then))
+		else then()
+	})
 }
 
 /** Cuts the link at once; what runs on it fails with the error. `destroy` would leave it without an answer for ever. */

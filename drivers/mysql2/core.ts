@@ -60,7 +60,8 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** Ends every wait, and calls `then` once no transaction is under way any more. */
 	endThen(then: () => void): void {
 		this.ending = true
-		this.end()
+		// The text of mysql2, which its users know.
+		this.end('Pool is closed.')
 		this.#afterTransactions.push(then)
 		this.#letGo(undefined)
 	}

@@ -1,4 +1,5 @@
 /** How does the core get connections out of a mysql2 pool, and back into it? */
+import { errorMonitor } from 'node:events'
 import type { ConnectionSource } from '../../src/driver.ts'
 import { cut, execute } from './client.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
@@ -90,7 +91,9 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			if (opened === undefined) this.#on.failed(error)
 		}
 		try {
-			this.#pastIdle(() => this.#bare.getConnection.call(this.#pool, tell as Parameters<Mysql2Pool['getConnection']>[0]))
+			// mysql2 calls back while it is still at work on the packet that ended the handshake.
+			const answered: ConnectionCallback = (error, opened) => process.nextTick(tell, error, opened)
+			this.#pastIdle(() => this.#bare.getConnection.call(this.#pool, answered))
 			connection = all.length > before ? all.get(all.length - 1) : undefined
 			this.#listen(connection, true)
 		} catch (error) {
@@ -157,7 +160,11 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			// Not where it was closed on this side: an idle one that the pool no longer needs, say.
 			if (connection._closing !== true) this.#on.broken(connection)
 		}
-		connection.on('error', broken)
+		// Not a listener of 'error' itself: mysql2's own is there for the first, and its users count them.
+		connection.on(errorMonitor, () => {
+			if (connection.listenerCount('error') === 0) connection.on('error', () => {})
+			broken()
+		})
 		connection.on('end', broken)
 		hearSession(connection, isNew, this.#session)
 	}
