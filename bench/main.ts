@@ -8,6 +8,7 @@ const questions = {
 	outage: 'how many connection attempts do 1,000 callers on 3 pools make in an outage of 5 s?',
 	recovery: 'how soon after a recovery are 1,000 parked reads answered?',
 	overhead: 'what does the wrapper cost when nothing fails?',
+	'knex-overhead': 'what does a wrapped knex instance cost against a bare one when nothing fails?',
 	'commit-cost': 'what does it cost to be able to resolve a commit in doubt?',
 	migrations: 'do 30 migrations get through kill -9, and do readers notice one that waits for a lock?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
@@ -26,7 +27,7 @@ if (names.length === 0 || unknown.length > 0) {
 	if (unknown.length > 0) console.error(`Unknown: ${unknown.join(', ')}`)
 	console.error('npm run bench -- <name> [--save]\n')
 	for (const [name, question] of Object.entries({ ...questions, all: 'all of these, one after the other' })) {
-		console.error(`  ${name.padEnd(13)}${question}`)
+		console.error(`  ${name.padEnd(15)}${question}`)
 	}
 	process.exitCode = 2
 } else {
