@@ -64,6 +64,7 @@ export const generatedSections: Readonly<Record<string, () => string>> = {
 	'transaction-options': () => optionsOf(['src/contract.ts', 'TransactionModes'], ['src/transaction/runner.ts', 'TransactionOptions']),
 	'scheduler-options': () => optionsOf(['src/outage/scheduler.ts', 'SchedulerOptions']),
 	'retry-options': () => optionsOf(['src/retry/policy.ts', 'RetryOptions']),
+	'migrate-options': () => optionsOf(['drivers/knex/migrate/options.ts', 'MigrateOptions']),
 	'classify-options': () => optionsOf(['src/classify/classify.ts', 'ClassifyOptions']),
 	classification,
 	'exit-codes': exitCodes,
