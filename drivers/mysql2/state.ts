@@ -102,7 +102,7 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		if (end - offset < longestEof && end - offset >= 5) setStatus(session, buffer, offset + 3)
 	} else if (first === err) {
 		const errno = wordAt(buffer, offset + 1)
-		session.unsure = !session.autocommit || !beginsNothing.test(connection._command?.sql ?? '')
+		session.unsure = !session.autocommit || mayBegin(connection._command?.sql ?? '', errno)
 		if (errno === needsWrites || (errno === optionForbids && saysReadOnly(buffer, offset, end))) {
 			session.refusesWrites = true
 			on.refused(connection)
@@ -119,6 +119,12 @@ const unknownStatement = 1243
 
 // With autocommit on these begin nothing; a procedure may, and so may one of several statements.
 const beginsNothing = /^\s*(?:select|insert|update|delete|replace)\b[^;]*$/i
+
+// Of one statement that was not understood nothing was run, unless the text that was not understood is inside the server.
+const parseError = 1064
+const runsOthers = /^\s*(?:call|execute|begin)\b|;/i
+
+const mayBegin = (sql: string, errno: number): boolean => (errno === parseError ? runsOthers.test(sql) : !beginsNothing.test(sql))
 
 // ER_LOCK_DEADLOCK, ER_XA_RBDEADLOCK (MySQL manual, "InnoDB Error Handling"): the session goes on without a transaction.
 const rollBack = new Set([1213, 1614])
