@@ -154,6 +154,41 @@ describe.each(flavours)('%s', (flavour) => {
 		}
 	})
 
+	test('data only: the victim of a deadlock is run again', async () => {
+		await at.ask("INSERT INTO written VALUES ('one'), ('two')")
+		await at.ask('ALTER TABLE written ADD PRIMARY KEY (name)')
+		const holder = await other()
+		try {
+			// The server ends the transaction that has changed less: ours.
+			await holder.query('BEGIN')
+			await holder.query(`INSERT INTO written VALUES ${Array.from({ length: 50 }, (_, row) => `('x${row}')`).join(', ')}`)
+			await holder.query("DELETE FROM written WHERE name = 'two'")
+			let runs = 0
+			let release: Promise<unknown> = Promise.resolve()
+			const knex = at.knex({
+				a: {
+					async up(trx) {
+						runs += 1
+						await trx('written').where({ name: 'one' }).update({ name: 'ours' })
+						if (runs === 1) {
+							release = holder.query("DELETE FROM written WHERE name = 'one'").then(() => holder.query('ROLLBACK'))
+							await until(async () => (await at.ask(waiting)).length === 1, { what: 'the other transaction to wait' })
+						}
+						await trx('written').where({ name: 'two' }).del()
+					},
+				},
+			})
+			const waiting = "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
+			expect(await at.migrate(knex)).toEqual([1, ['a']])
+			await release
+			expect(runs).toBe(2)
+			expect(at.events).toContainEqual(expect.objectContaining({ type: 'retry', fault: expect.objectContaining({ kind: 'deadlock' }) }))
+			expect(await written()).toEqual(['ours'])
+		} finally {
+			await holder.end()
+		}
+	})
+
 	test('a session that lives on without its client is ended, and its migration is run again', async () => {
 		let runs = 0
 		const knex = at.knex({

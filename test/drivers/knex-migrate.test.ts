@@ -221,6 +221,7 @@ describe('configuration', () => {
 		const over = makeKnex({ client: 'pg', connectionPool: pool, migrations: knex.client.config.migrations } as never)
 		expect(await at.migrate(over)).toEqual([1, ['a', 'b']])
 		expect(pool.totalCount).toBe(pool.idleCount)
+		expect((await pool.query('SHOW lock_timeout')).rows).toEqual([{ lock_timeout: '0' }])
 		await over.destroy()
 		await pool.end()
 	})

@@ -69,6 +69,12 @@ export class Connections {
 			const native = client.pool as KnexPool
 			refuseSmallPool(config.connectionPool, ownSessions)
 			this.#openRaw = () => native.acquire().promise
+			// The run has changed settings of its session, which the user's next borrower must not meet.
+			const release = client.releaseConnection.bind(client)
+			client.releaseConnection = (connection) => {
+				dispose(connection)
+				return release(connection)
+			}
 		} else {
 			const bare = client.acquireRawConnection.bind(client)
 			this.#openRaw = async () => {
@@ -114,8 +120,7 @@ export class Connections {
 	close(connection: Connection): void {
 		this.#gone(connection)
 		if (this.#external) {
-			const mutable = connection as { __knex__disposed?: unknown }
-			mutable.__knex__disposed ??= 'the migration run has ended its session'
+			dispose(connection)
 			this.server.pool?.release(connection)
 			return
 		}
@@ -193,6 +198,11 @@ export class Connections {
 		if (!this.isAlive(connection)) this.core.lost(connection)
 		this.core.returned()
 	}
+}
+
+/** knex has the pool close it instead of keeping it. */
+function dispose(connection: { __knex__disposed?: unknown }): void {
+	connection.__knex__disposed ??= 'the migration run has ended its session'
 }
 
 function cut({ connection, stream }: Connection): void {

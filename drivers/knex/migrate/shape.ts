@@ -42,6 +42,7 @@ export interface DialectClient {
 	readonly driver: { Client?: new (settings: object) => { host: string; port: number } }
 	readonly logger: { warn(message: string): void }
 	acquireRawConnection(): Promise<Connection>
+	releaseConnection(connection: Connection): Promise<unknown>
 	destroyRawConnection(connection: Connection): Promise<unknown>
 	validateConnection(connection: Connection): boolean | Promise<boolean>
 	_query(connection: Connection, query: QueryObject | string): Promise<QueryObject>
