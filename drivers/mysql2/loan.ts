@@ -3,6 +3,7 @@ import { type Call, type CommitMark, controlStatements, HoldfastError, mayContro
 import { errnoOf } from './begin.ts'
 import { cut, lent, type OwnMethods } from './client.ts'
 import type { Mysql2Core } from './core.ts'
+import { standIn } from './facade.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import { forgiveRollback, isAlive, isBusy, sessionOf } from './state.ts'
 import type { Mysql2TransactionDriver } from './transaction.ts'
@@ -37,6 +38,8 @@ export class Loan {
 	readonly #unusable: HoldfastError | undefined
 	/** A BEGIN was refused: what the borrower sent behind it must not be run on its own. */
 	#refusing = false
+	/** Statements that the borrower has sent beside its first BEGIN. */
+	#sent = 0
 
 	constructor(core: Mysql2Core, driver: Mysql2TransactionDriver, connection: Mysql2Connection, unusable: HoldfastError | undefined) {
 		this.#core = core
@@ -78,12 +81,57 @@ export class Loan {
 			if (first !== undefined && endings.has(first.verb)) forgiveRollback(this.#connection)
 			if (first === undefined || !restarts.has(first.verb)) return this.#refuse(rolledBack(rolledBackBy), sql, done)
 		}
+		if (first?.verb === 'begin' && statements.length === 1 && this.#sent === 0 && method === 'query' && !isCommand(sql))
+			return this.#begin(sql, done)
+		this.#sent += 1
 		// A command made by the borrower holds its own callback.
-		if (!statements.some(({ verb }) => verb === 'commit') || typeof (sql as Command).onResult === 'function') return pass()
+		if (!statements.some(({ verb }) => verb === 'commit') || isCommand(sql)) return pass()
 		if (statements.length === 1) return this.#commit(sql, done)
 		return this.#own[method].call(this.#connection, sql, typeof values === 'function' ? undefined : values, (error, ...answer) =>
 			this.#committed({ error, answer, mark: undefined, wasOpen: true, neverSent: false }, (...told) => done?.(...told)),
 		)
+	}
+
+	/**
+	 * A connection that turns out to be dead at the first BEGIN is replaced, but only where the borrower has sent nothing else on it: with
+	 * the session its settings, temporary tables and locks are gone, and who counts on them must be told.
+	 */
+	#begin(sql: unknown, done: QueryCallback | undefined): Command {
+		const held = this.#connection
+		const command = this.#own.query.call(held, sql, undefined, (error, ...answer) => {
+			const tell: QueryCallback = (...told) => {
+				if (done !== undefined) done(...told)
+				else if (told[0] !== null && told[0] !== undefined) command.emit('error', told[0])
+			}
+			if (error === null || error === undefined || this.#sent > 0 || !this.#core.breaks(error)) return tell(error, ...answer)
+			const call = this.#core.call({})
+			const fault = { ...call.classify(error, 'statement'), outcome: 'not_sent' as const }
+			// Nothing can have been applied.
+			call
+				.next(error, fault, 'statement', { idempotent: true, reads: () => true })
+				.then(() => this.#fresh(call))
+				.then(
+					(fresh) => {
+						new Loan(this.#core, this.#driver, fresh, this.#unusable)
+						standIn(held, fresh)
+						fresh.query(sql, undefined, tell)
+					},
+					(final: unknown) => tell(final),
+				)
+		})
+		return command
+	}
+
+	/** Lent, and not held like the connection of a transaction of the pool: `pool.end()` does not wait for borrowers. */
+	#fresh(call: Call): Promise<Mysql2Connection> {
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			this.#core.ask(call, (error, connection) => {
+				call.served()
+				if (connection === undefined) reject(call.waitFailed(error))
+				else resolve(connection)
+			})
+		})
 	}
 
 	#refuse(error: HoldfastError, sql: unknown, done: QueryCallback | undefined): Command {
@@ -176,6 +224,8 @@ interface Committed {
 	/** The link died under the mark. */
 	readonly neverSent: boolean
 }
+
+const isCommand = (sql: unknown): boolean => typeof (sql as Partial<Command> | null | undefined)?.onResult === 'function'
 
 // SERVER_STATUS_AUTOCOMMIT: what a session says that has no transaction.
 const autocommit = 2

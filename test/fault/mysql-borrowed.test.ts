@@ -5,7 +5,7 @@ import { commitLedger, InDoubtError, type PoolOptions, retryReport } from 'holdf
 import knex from 'knex'
 import { Kysely, MysqlDialect } from 'kysely'
 import type { Connection } from 'mysql2'
-import type { PoolConnection } from 'mysql2/promise'
+import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
@@ -148,6 +148,50 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ids()).toEqual([1])
 	})
 
+	test('the first BEGIN on a dead connection is moved to a fresh one, and the borrower does not notice', async () => {
+		const pool = at.wrap(withLedger(), { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		const { threadId } = connection
+		const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'START TRANSACTION', action: 'cut before' })
+		await connection.beginTransaction()
+		expect({ hits: lost.hits, same: connection.threadId === threadId }).toEqual({ hits: 1, same: false })
+		const [[answering]] = await connection.query<RowDataPacket[]>('SELECT CONNECTION_ID() AS id')
+		expect(answering?.id).toBe(connection.threadId)
+		await connection.execute('INSERT INTO written VALUES (?)', [1])
+		loseCommitReply()
+		await connection.commit()
+		connection.release()
+		expect(await ids()).toEqual([1])
+		await expect(connection.query('SELECT 1')).rejects.toThrow()
+		expect((await pool.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
+	})
+
+	test('a BEGIN behind other statements is not moved: with the session their settings are gone', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await connection.query('SET @a = 1')
+		at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'BEGIN', action: 'cut before' })
+		expect(await caught(connection.query('BEGIN'))).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
+		connection.release()
+	})
+
+	test('a moved borrower waits its turn, and its connection comes back to the pool', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'BEGIN', action: 'cut before' })
+		const next = pool.getConnection().then(async (borrowed) => {
+			const [rows] = await borrowed.query('SELECT 2 AS n')
+			borrowed.release()
+			return rows
+		})
+		await connection.query('BEGIN')
+		expect(await next).toEqual([{ n: 2 }])
+		await connection.rollback()
+		connection.release()
+		connection.release()
+		expect((await pool.query('SELECT 3 AS n'))[0]).toEqual([{ n: 3 }])
+	})
+
 	test('a connection that comes back with an open transaction is never handed out again', async () => {
 		const pool = at.wrap(withLedger(), { connectionLimit: 1 })
 		const connection = await pool.getConnection()
@@ -161,6 +205,25 @@ describe.each(flavours)('%s', (flavour) => {
 		next.release()
 		expect(await ids()).toEqual([])
 		expect(pool.holdfast.stats()).toMatchObject({ discarded: 1 })
+	})
+
+	test.each([
+		['a procedure that begins one and fails', 'CALL begins()', ''],
+		['a statement that fails in a session without autocommit', 'INSERT INTO written VALUES (7), (7)', 'SET autocommit = 0'],
+	])('an error hides an open transaction, of %s: the connection is not handed out with it', async (_what, text, before) => {
+		await at.ask(
+			"DROP PROCEDURE IF EXISTS begins; CREATE PROCEDURE begins() BEGIN START TRANSACTION; INSERT INTO written VALUES (1); SIGNAL SQLSTATE '45000'; END",
+		)
+		const pool = at.wrap(withLedger(), { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		if (before !== '') await connection.query(before)
+		await caught(connection.query(text))
+		connection.release()
+		const next = await pool.getConnection()
+		expect(next.threadId).not.toBe(connection.threadId)
+		await next.query('COMMIT')
+		next.release()
+		expect(await ids()).toEqual([])
 	})
 
 	test('after a deadlock the borrower’s statements are refused until its ROLLBACK: they would be committed one by one', async () => {
