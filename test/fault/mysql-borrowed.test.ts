@@ -268,6 +268,20 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ids()).toEqual([])
 	})
 
+	test('a ledger that was dropped since is told at COMMIT, which is not sent: the transaction is still there to be rolled back', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await connection.beginTransaction()
+		await connection.query('INSERT INTO written VALUES (1)')
+		await at.ask('DROP TABLE holdfast_commits')
+		at.proxy.resetCounters()
+		expect(await caught(connection.commit())).toMatchObject({ code: 'HOLDFAST_LEDGER', cause: { errno: 1146 } })
+		expect(at.proxy.seen.statementsLike('COMMIT')).toBe(0)
+		await connection.rollback()
+		connection.release()
+		expect(await ids()).toEqual([])
+	})
+
 	test('a transaction that may not write is committed without a token', async () => {
 		const pool = at.wrap(withLedger())
 		const connection = await pool.getConnection()
