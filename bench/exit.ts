@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { freePort } from '../test/support/free-port.ts'
-import { startPostgres } from '../test/support/postgres.ts'
 import type { Report } from './support/report.ts'
+import { openSubject, type ServerName } from './support/subject.ts'
 
 const callers = 1_000
 const killAfterMs = 30_000
@@ -19,22 +19,21 @@ interface Exit {
 	readonly clearErrors: number
 }
 
-export async function run(report: Report): Promise<void> {
-	const server = await startPostgres()
+export async function run(report: Report, on: ServerName): Promise<void> {
+	const { server, title } = await openSubject(on)
 	const silent = await listen(() => {})
 	const resetting = await listen((socket) => socket.resetAndDestroy())
 	try {
-		report.say(`- PostgreSQL ${server.major} (${server.source}); a child process with 3 pools of 10 ends them and then does nothing more.`)
-		const address = (port: number) => `postgres://postgres@127.0.0.1:${port}/postgres`
+		report.say(`- ${title}; a child process with 3 pools of 10 ends them and then does nothing more.`)
 		const situations = [
-			{ name: 'idle connections', situation: 'idle', url: server.url(), callers: 0 },
-			{ name: 'connection refused', situation: 'outage', url: address(await freePort()), callers },
-			{ name: 'connections are reset', situation: 'outage', url: address(portOf(resetting)), callers },
-			{ name: 'the server says nothing', situation: 'outage', url: address(portOf(silent)), callers },
+			{ name: 'idle connections', situation: 'idle', port: server.port, callers: 0 },
+			{ name: 'connection refused', situation: 'outage', port: await freePort(), callers },
+			{ name: 'connections are reset', situation: 'outage', port: portOf(resetting), callers },
+			{ name: 'the server says nothing', situation: 'outage', port: portOf(silent), callers },
 		]
 		const rows: (string | number)[][] = []
-		for (const { name, situation, url, callers } of situations) {
-			const { how, afterMs, errors, clearErrors } = await exitOf([situation, url, `${callers}`])
+		for (const { name, situation, port, callers } of situations) {
+			const { how, afterMs, errors, clearErrors } = await exitOf([on === 'postgres' ? 'pg' : 'mysql2', situation, `${port}`, `${callers}`])
 			rows.push([name, callers, how, afterMs, errors])
 			report.progress(`${name}: ${how} after ${afterMs} ms`)
 			report.atMost(`${name}: ms from pool.end() to the exit`, afterMs, mostMs)

@@ -1,6 +1,8 @@
 /** Which bench is run? `npm run bench -- <name> [--save]`; exit code 1 when a limit is broken. */
+import { parseArgs } from 'node:util'
 import { installPeers } from './support/peers.ts'
 import { Report } from './support/report.ts'
+import { type ServerName, serversOf } from './support/subject.ts'
 
 /** A bench is a file of this folder that exports `run`. */
 const questions = {
@@ -18,24 +20,48 @@ type Name = keyof typeof questions
 
 const isName = (name: string): name is Name => Object.hasOwn(questions, name)
 
-const words = process.argv.slice(2)
-const save = words.includes('--save')
-const names = words.filter((word) => word !== '--save')
-const unknown = names.filter((name) => name !== 'all' && !isName(name))
+/** Those that take `--driver` and `--server`; the others have their own server. */
+const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'exit'])
 
-if (names.length === 0 || unknown.length > 0) {
-	if (unknown.length > 0) console.error(`Unknown: ${unknown.join(', ')}`)
-	console.error('npm run bench -- <name> [--save]\n')
-	for (const [name, question] of Object.entries({ ...questions, all: 'all of these, one after the other' })) {
-		console.error(`  ${name.padEnd(15)}${question}`)
-	}
+const usage = `npm run bench -- <name> [--driver pg|mysql2] [--server mysql|mariadb] [--save]
+
+${Object.entries({ ...questions, all: 'all of these, one after the other' })
+	.map(([name, question]) => `  ${name.padEnd(15)}${question}`)
+	.join('\n')}
+`
+
+/** What was asked for; a text says what is wrong with it. */
+function asked(): { names: Name[]; server: ServerName; save: boolean } | string {
+	const { values, positionals } = parseArgs({
+		allowPositionals: true,
+		options: { driver: { type: 'string', default: 'pg' }, server: { type: 'string' }, save: { type: 'boolean', default: false } },
+	})
+	const { driver, save } = values
+	const unknown = positionals.filter((name) => name !== 'all' && !isName(name))
+	if (positionals.length === 0) return 'Which one?'
+	if (unknown.length > 0) return `Unknown: ${unknown.join(', ')}`
+	if (driver !== 'pg' && driver !== 'mysql2') return `--driver must be pg or mysql2, got ${JSON.stringify(driver)}`
+	const servers: readonly ServerName[] = serversOf[driver]
+	const server = servers.find((name) => name === (values.server ?? servers[0]))
+	if (server === undefined)
+		return `--server must be one of ${servers.join(', ')} with --driver ${driver}, got ${JSON.stringify(values.server)}`
+	const possible = (Object.keys(questions) as Name[]).filter((name) => driver === 'pg' || onAnyServer.has(name))
+	const names = positionals.includes('all') ? possible : positionals.filter(isName)
+	const elsewhere = names.filter((name) => !possible.includes(name))
+	return elsewhere.length > 0 ? `--driver is not for ${elsewhere.join(', ')}` : { names, server, save }
+}
+
+const wish = asked()
+if (typeof wish === 'string') {
+	console.error(`${wish}\n\n${usage}`)
 	process.exitCode = 2
 } else {
+	const { names, server, save } = wish
 	await installPeers()
-	for (const name of names.includes('all') ? (Object.keys(questions) as Name[]) : names.filter(isName)) {
-		const report = new Report(name, questions[name])
-		const { run } = (await import(`./${name}.ts`)) as { run(report: Report): Promise<void> }
-		await run(report)
+	for (const name of names) {
+		const report = new Report(name, questions[name], server)
+		const { run } = (await import(`./${name}.ts`)) as { run(report: Report, server: ServerName): Promise<void> }
+		await run(report, server)
 		if (!report.end(save)) process.exitCode = 1
 	}
 }

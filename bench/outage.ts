@@ -1,12 +1,10 @@
 /** How many connection attempts do 1,000 callers on 3 pools make in an outage of 5 s? */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { holdfast } from 'holdfast/pg'
-import pg from 'pg'
 import { accidentMark } from '../test/support/leaks.ts'
-import { type PostgresServer, startPostgres } from '../test/support/postgres.ts'
 import { type FaultProxy, startProxy } from '../test/support/proxy.ts'
 import { installPeers, peer } from './support/peers.ts'
 import type { Report } from './support/report.ts'
+import { type BenchPool, type BenchServer, openSubject, type PoolWish, type ServerName, type Subject } from './support/subject.ts'
 import type { Cell } from './support/table.ts'
 
 const callers = 1_000
@@ -19,15 +17,15 @@ const mostInAll = 20
 /** How one side treats a pool, and a call on it. */
 interface Side {
 	readonly name: string
-	wrap(pool: pg.Pool): pg.Pool
-	read(pool: pg.Pool): Promise<unknown>
+	readonly wish: Pick<PoolWish, 'wrap'>
+	read(pool: BenchPool): Promise<unknown>
 }
 
 /** How the server goes away and comes back. The proxy listens all the time, so every attempt is counted. */
 interface Outage {
 	readonly name: string
-	begin(server: PostgresServer, proxy: FaultProxy): Promise<void>
-	end(server: PostgresServer, proxy: FaultProxy): Promise<void>
+	begin(server: BenchServer, proxy: FaultProxy): Promise<void>
+	end(server: BenchServer, proxy: FaultProxy): Promise<void>
 }
 
 // A proxy that resets at once would never see two attempts at a time, however many there are.
@@ -51,23 +49,23 @@ const outages: readonly Outage[] = [
 	{ name: 'kill -9 of the server', begin: (server) => server.kill(), end: (server) => server.start() },
 ]
 
-export async function run(report: Report): Promise<void> {
+export async function run(report: Report, on: ServerName): Promise<void> {
 	await installPeers()
 	const { default: pRetry } = await peer('p-retry')
-	const bareRead = (pool: pg.Pool) => pool.query('select 1')
+	const bareRead = (pool: BenchPool) => pool.read()
 	const sides: readonly Side[] = [
-		{ name: 'holdfast', wrap: (pool) => holdfast(pool), read: bareRead },
-		{ name: 'bare pool', wrap: quiet, read: bareRead },
-		{ name: 'p-retry around it', wrap: quiet, read: (pool) => pRetry(() => bareRead(pool)) },
+		{ name: 'holdfast', wish: { wrap: {} }, read: bareRead },
+		{ name: 'bare pool', wish: {}, read: bareRead },
+		{ name: 'p-retry around it', wish: {}, read: (pool) => pRetry(() => bareRead(pool)) },
 	]
-	const server = await startPostgres()
+	const subject = await openSubject(on)
 	try {
-		report.say(`- PostgreSQL ${server.major} (${server.source}); ${callers} callers on ${pools} pools of ${poolSize}, one read each,`)
+		report.say(`- ${subject.title}; ${callers} callers on ${pools} pools of ${poolSize}, one read each,`)
 		report.say('  called at the start of the outage. Attempts are counted at a proxy that listens all the time. p-retry with its defaults.')
 		const rows: Cell[][] = []
 		for (const outage of outages) {
 			for (const side of sides) {
-				const row = await measure(server, outage, side)
+				const row = await measure(subject, outage, side)
 				rows.push([outage.name, side.name, row.maxInFlight, row.attempts, row.errors, row.accidents, row.lastAnswerMs])
 				report.progress(`${outage.name}, ${side.name}: ${row.attempts} attempts`)
 				if (side.name !== 'holdfast') continue
@@ -88,31 +86,26 @@ export async function run(report: Report): Promise<void> {
 		]
 		report.table(heads, rows)
 	} finally {
-		await server.dispose()
+		await subject.server.dispose()
 	}
 }
 
-/** A bare pool without this listener would end the process. */
-function quiet(pool: pg.Pool): pg.Pool {
-	return pool.on('error', () => {})
-}
-
-async function measure(server: PostgresServer, outage: Outage, side: Side) {
-	const proxy = await startProxy({ target: server })
+async function measure(subject: Subject, outage: Outage, side: Side) {
+	const { server, protocol } = subject
+	const proxy = await startProxy({ target: server, protocol })
 	const accidents = accidentMark()
-	const all = Array.from({ length: pools }, () =>
-		side.wrap(new pg.Pool({ ...server.config(), host: proxy.host, port: proxy.port, max: poolSize })),
-	)
+	const door = { host: proxy.host, port: proxy.port }
+	const all = Array.from({ length: pools }, () => subject.pool({ size: poolSize, door, ...side.wish }))
 	try {
 		// An application in full swing: every pool has all its connections.
-		await Promise.all(all.flatMap((pool) => Array.from({ length: poolSize }, () => pool.query('select pg_sleep(0.1)'))))
+		await Promise.all(all.flatMap((pool) => Array.from({ length: poolSize }, () => pool.linger())))
 		await outage.begin(server, proxy)
 		proxy.resetCounters()
 		let errors = 0
 		let lastAnswerAtMs = 0
 		const asked = Promise.all(
 			Array.from({ length: callers }, async (_, caller) => {
-				await side.read(all[caller % pools] as pg.Pool).catch(() => {
+				await side.read(all[caller % pools] as BenchPool).catch(() => {
 					errors += 1
 				})
 				lastAnswerAtMs = performance.now()

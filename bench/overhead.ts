@@ -1,13 +1,11 @@
 /** What does the wrapper cost when nothing fails? */
-import { type HoldfastPool, holdfast } from 'holdfast/pg'
-import pg from 'pg'
-import { startPostgres } from '../test/support/postgres.ts'
+import { commitLedger } from 'holdfast'
 import { type Call, compare } from './support/paired-runs.ts'
 import { installPeers, peer } from './support/peers.ts'
 import { cpuPerCall, takenPerCall } from './support/per-call.ts'
 import type { Report } from './support/report.ts'
 import { median, spread } from './support/statistics.ts'
-import { StubClient } from './support/stub-client.ts'
+import { openSubject, type ServerName, stubPool } from './support/subject.ts'
 import { digits } from './support/table.ts'
 
 const poolSize = 10
@@ -18,32 +16,31 @@ const leastRatio = 0.97
 const stubRuns = 31
 const stubCalls = 4_000
 
-export async function run(report: Report): Promise<void> {
-	await throughput(report)
-	await perCall(report)
+export async function run(report: Report, on: ServerName): Promise<void> {
+	await throughput(report, on)
+	await perCall(report, on)
 }
 
-async function throughput(report: Report): Promise<void> {
-	const server = await startPostgres()
-	const bare = new pg.Pool({ ...server.config(), max: poolSize })
-	const wrapped = holdfast(new pg.Pool({ ...server.config(), max: poolSize }), { commit: 'off' })
-	const verifying = holdfast(new pg.Pool({ ...server.config(), max: poolSize }))
+async function throughput(report: Report, on: ServerName): Promise<void> {
+	const subject = await openSubject(on)
+	const resolver = subject.resolvers[0]!
+	const bare = subject.pool({ size: poolSize })
+	const wrapped = subject.pool({ size: poolSize, wrap: { commit: 'off' } })
+	const resolving = subject.pool({
+		size: poolSize,
+		wrap: { commit: resolver === 'ledger' ? commitLedger({ create: true }) : resolver },
+	})
 	try {
-		report.say(`- PostgreSQL ${server.major} (${server.source}); pools of ${poolSize}`)
+		report.say(`- ${subject.title}; pools of ${poolSize}`)
 		report.say('')
 		report.say(`Throughput, ${pairs} pairs of runs of ${runMs} ms in turn; the ratio is the median of the pairs, with its quartiles.`)
 		report.say(
 			'By CPU of Node: the same ratio of the processor time that the process took, which other programs on the machine disturb less.',
 		)
 		const workloads: { name: string; bare: Call; wrapped: Call; limited: boolean }[] = [
-			{
-				name: "pool.query('select 1')",
-				bare: () => bare.query('select 1'),
-				wrapped: () => wrapped.query('select 1'),
-				limited: true,
-			},
-			{ name: 'transaction of 3 statements', bare: () => byHand(bare), wrapped: () => byTransaction(wrapped), limited: true },
-			{ name: 'the same, commits verified', bare: () => byHand(bare), wrapped: () => byTransaction(verifying), limited: false },
+			{ name: "pool.query('select 1')", bare: bare.read, wrapped: wrapped.read, limited: true },
+			{ name: 'transaction of 3 statements', bare: bare.byHand, wrapped: wrapped.byTransaction, limited: true },
+			{ name: `the same, commits by ${resolver}`, bare: bare.byHand, wrapped: resolving.byTransaction, limited: false },
 		]
 		const rows: (string | number)[][] = []
 		for (const { name, limited, ...sides } of workloads) {
@@ -64,34 +61,13 @@ async function throughput(report: Report): Promise<void> {
 		}
 		report.table(['work', 'callers', 'bare, calls/s', 'wrapped, calls/s', 'wrapped / bare', 'quartiles', 'by CPU of Node'], rows)
 	} finally {
-		await Promise.all([bare.end(), wrapped.end(), verifying.end()])
-		await server.dispose()
+		await Promise.all([bare.end(), wrapped.end(), resolving.end()])
+		await subject.server.dispose()
 	}
 }
 
-async function byHand(pool: pg.Pool): Promise<void> {
-	const client = await pool.connect()
-	try {
-		await client.query('begin')
-		await client.query('select 1')
-		await client.query('select 2')
-		await client.query('select 3')
-		await client.query('commit')
-	} finally {
-		client.release()
-	}
-}
-
-function byTransaction(pool: HoldfastPool): Promise<void> {
-	return pool.transaction(async (tx) => {
-		await tx.query('select 1')
-		await tx.query('select 2')
-		await tx.query('select 3')
-	})
-}
-
-async function perCall(report: Report): Promise<void> {
-	const sides = await stubSides()
+async function perCall(report: Report, on: ServerName): Promise<void> {
+	const sides = await stubSides(on)
 	report.say('Processor time per call on a pool whose client answers at the next tick, one call after the other, nothing fails;')
 	report.say(`median of ${stubRuns} runs of ${stubCalls} calls each, in turn. "More than bare" is paired, with its quartiles.`)
 	for (const [what, calls] of Object.entries(sides)) report.table(perCallHeads(what), await perCallRows(Object.entries(calls)))
@@ -123,28 +99,26 @@ async function perCallRows(sides: readonly [name: string, call: Call][]): Promis
 }
 
 /** The same pool under each library, with its own way to retry; opossum is a breaker and does not. */
-async function stubSides(): Promise<Record<string, Record<string, Call>>> {
+async function stubSides(on: ServerName): Promise<Record<string, Record<string, Call>>> {
 	await installPeers()
 	const cockatiel = await peer('cockatiel')
 	const { default: pRetry } = await peer('p-retry')
 	const { default: asyncRetry } = await peer('async-retry')
 	const { default: Breaker } = await peer('opossum')
-	const stubPool = () =>
-		new pg.Pool({ Client: StubClient as unknown as typeof pg.Client, max: poolSize, idleTimeoutMillis: 0 } as pg.PoolConfig)
-	const bare = stubPool()
-	const read = () => bare.query('select 1')
-	const wrapped = holdfast(stubPool(), { commit: 'off' })
+	const bare = stubPool(on, { size: poolSize })
+	const { read } = bare
+	const wrapped = stubPool(on, { size: poolSize, wrap: { commit: 'off' } })
 	const policy = cockatiel.retry(cockatiel.handleAll, { maxAttempts: 5, backoff: new cockatiel.ExponentialBackoff() })
 	const breaker = new Breaker(read)
 	return {
 		'pool.query': {
 			'bare pool': read,
-			holdfast: () => wrapped.query('select 1'),
+			holdfast: wrapped.read,
 			'cockatiel (retry)': () => policy.execute(read),
 			'p-retry': () => pRetry(read),
 			'async-retry': () => asyncRetry(read),
 			'opossum (breaker)': () => breaker.fire(),
 		},
-		'transaction of 3': { 'by hand': () => byHand(bare), holdfast: () => byTransaction(wrapped) },
+		'transaction of 3': { 'by hand': bare.byHand, holdfast: wrapped.byTransaction },
 	}
 }

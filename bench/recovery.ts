@@ -1,11 +1,9 @@
 /** How soon after a recovery are 1,000 parked reads answered, next to a client that is told the moment? */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { holdfast } from 'holdfast/pg'
-import pg from 'pg'
-import { type PostgresServer, startPostgres } from '../test/support/postgres.ts'
 import { startProxy } from '../test/support/proxy.ts'
 import type { Report } from './support/report.ts'
 import { median } from './support/statistics.ts'
+import { openSubject, type ServerName, type Subject } from './support/subject.ts'
 
 const rounds = 10
 const reads = 1_000
@@ -25,12 +23,10 @@ interface Round {
 	readonly toldMs: number
 }
 
-export async function run(report: Report): Promise<void> {
-	const server = await startPostgres()
+export async function run(report: Report, on: ServerName): Promise<void> {
+	const subject = await openSubject(on)
 	try {
-		report.say(
-			`- PostgreSQL ${server.major} (${server.source}) behind a proxy that resets connections for 2 to 4 s, then lets them through;`,
-		)
+		report.say(`- ${subject.title} behind a proxy that resets connections for 2 to 4 s, then lets them through;`)
 		report.say(
 			`  ${reads} reads (\`select 1\`) on one pool of ${poolSize}. The told client is a bare pool whose reads start at that moment.`,
 		)
@@ -40,9 +36,9 @@ export async function run(report: Report): Promise<void> {
 			// The end of the outage falls anywhere between two probes.
 			const outageMs = 2_000 + 200 * round + 37 * (round % 5)
 			const wrappedFirst = round % 2 === 0
-			const before = wrappedFirst ? undefined : await told(server)
-			const parked = await parkedReads(server, outageMs)
-			const toldMs = before ?? (await told(server))
+			const before = wrappedFirst ? undefined : await told(subject)
+			const parked = await parkedReads(subject, outageMs)
+			const toldMs = before ?? (await told(subject))
 			if (round > 0) all.push({ ...parked, toldMs })
 			report.progress(`round ${round}: answered after ${Math.round(parked.answeredMs)} ms, told client ${Math.round(toldMs)} ms`)
 		}
@@ -58,19 +54,19 @@ export async function run(report: Report): Promise<void> {
 		report.atMost('all answered / (wait before the probe + 1.5 × told client), median', median(all.map(asWorded)), 1)
 		report.atMost('longest wait before a probe, ms (the cap is 500)', Math.max(...all.map(({ waitMs }) => waitMs)), capMs + attemptMs)
 	} finally {
-		await server.dispose()
+		await subject.server.dispose()
 	}
 }
 
 /** Parks the reads in an outage, and measures from its end until the last of them is answered. */
-async function parkedReads(server: PostgresServer, outageMs: number): Promise<Omit<Round, 'toldMs'>> {
-	const proxy = await startProxy({ target: server, protocol: 'raw' })
-	const pool = holdfast(new pg.Pool({ ...server.config(), host: proxy.host, port: proxy.port, max: poolSize }))
+async function parkedReads(subject: Subject, outageMs: number): Promise<Omit<Round, 'toldMs'>> {
+	const proxy = await startProxy({ target: subject.server, protocol: 'raw' })
+	const pool = subject.pool({ size: poolSize, door: { host: proxy.host, port: proxy.port }, wrap: {} })
 	try {
-		await Promise.all(Array.from({ length: poolSize }, () => pool.query('select pg_sleep(0.1)')))
+		await Promise.all(Array.from({ length: poolSize }, () => pool.linger()))
 		await proxy.rejectConnections()
 		proxy.resetAll()
-		const answers = Promise.all(Array.from({ length: reads }, () => pool.query('select 1')))
+		const answers = Promise.all(Array.from({ length: reads }, () => pool.read()))
 		await sleep(outageMs)
 		const accepted = proxy.accept()
 		const acceptsAtMs = performance.now()
@@ -88,12 +84,12 @@ async function parkedReads(server: PostgresServer, outageMs: number): Promise<Om
 }
 
 /** The same reads by a bare pool that has no connection either, and is told the moment when the server accepts them. */
-async function told(server: PostgresServer): Promise<number> {
-	const proxy = await startProxy({ target: server, protocol: 'raw' })
-	const pool = new pg.Pool({ ...server.config(), host: proxy.host, port: proxy.port, max: poolSize })
+async function told(subject: Subject): Promise<number> {
+	const proxy = await startProxy({ target: subject.server, protocol: 'raw' })
+	const pool = subject.pool({ size: poolSize, door: { host: proxy.host, port: proxy.port } })
 	try {
 		const startedAtMs = performance.now()
-		await Promise.all(Array.from({ length: reads }, () => pool.query('select 1')))
+		await Promise.all(Array.from({ length: reads }, () => pool.read()))
 		return performance.now() - startedAtMs
 	} finally {
 		await pool.end()

@@ -1,26 +1,24 @@
 /** Do 50 workers get through 20 rounds of kill -9 and restart without an error? */
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { holdfast } from 'holdfast/pg'
-import pg from 'pg'
 import { accidentMark } from '../test/support/leaks.ts'
-import { startPostgres } from '../test/support/postgres.ts'
 import { until } from '../test/support/until.ts'
 import type { Report } from './support/report.ts'
 import { spread } from './support/statistics.ts'
+import { type BenchPool, openSubject, type ServerName } from './support/subject.ts'
 
 const rounds = 20
 const workers = 50
 const poolSize = 20
 
-export async function run(report: Report): Promise<void> {
-	const server = await startPostgres()
+export async function run(report: Report, on: ServerName): Promise<void> {
+	const subject = await openSubject(on)
+	const { server } = subject
 	const accidents = accidentMark()
-	const pool = holdfast(new pg.Pool({ ...server.config(), max: poolSize }))
+	const pool = subject.pool({ size: poolSize, wrap: {} })
 	try {
-		report.say(`- PostgreSQL ${server.major} (${server.source}), ${workers} workers on one pool of ${poolSize}`)
-		await pool.query('create table counter (worker int primary key, n int not null)')
-		await pool.query('insert into counter select i, 0 from generate_series(0, $1::int - 1) i', [workers])
+		report.say(`- ${subject.title}, ${workers} workers on one pool of ${poolSize}`)
+		await subject.layOutCounters(workers)
 
 		const errors: unknown[] = []
 		const load = startWorkers(pool, errors)
@@ -38,15 +36,16 @@ export async function run(report: Report): Promise<void> {
 				timeoutMs: 30_000,
 			})
 			pausesMs.push(performance.now() - startedAt)
-			await until(() => pool.totalCount === poolSize, { what: 'the pool to be back to its size' }).catch((error) => errors.push(error))
-			sizes.push(pool.totalCount)
-			report.progress(`round ${round}: ${load.done()} calls, ${errors.length} errors, pool of ${pool.totalCount}`)
+			await until(() => pool.size().total === poolSize, { what: 'the pool to be back to its size' }).catch((error) => errors.push(error))
+			sizes.push(pool.size().total)
+			report.progress(`round ${round}: ${load.done()} calls, ${errors.length} errors, pool of ${pool.size().total}`)
 		}
 		const confirmed = await load.stop()
-		const { rows } = await pool.query('select worker, n from counter order by worker')
-		const lost = rows.filter(({ worker, n }) => n !== confirmed[worker]).length
+		const there = await Promise.all(confirmed.map((_, worker) => pool.counted(worker)))
+		const lost = there.filter((n, worker) => n !== confirmed[worker]).length
 
-		const { retries, outages, discarded } = pool.holdfast.stats()
+		const { retries, outages, discarded, waiting } = pool.stats()
+		const { total, idle } = pool.size()
 		report.table(
 			[
 				'rounds',
@@ -78,7 +77,7 @@ export async function run(report: Report): Promise<void> {
 		report.atMost('uncaught exceptions', count(accidents.accidents, 'uncaught exception'), 0)
 		report.atMost('listener warnings', count(accidents.accidents, 'warning'), 0)
 		report.atMost('rounds after which the pool was not back to its size', sizes.filter((size) => size !== poolSize).length, 0)
-		report.atMost('callers left waiting, clients borrowed', pool.waitingCount + pool.totalCount - pool.idleCount, 0)
+		report.atMost('callers left waiting, connections borrowed', waiting + total - idle, 0)
 		report.atMost('rows that are not what was confirmed last', lost, 0)
 	} finally {
 		await pool.end()
@@ -90,7 +89,7 @@ export async function run(report: Report): Promise<void> {
 const count = (accidents: readonly string[], kind: string) => accidents.filter((text) => text.startsWith(kind)).length
 
 /** Each worker reads and writes its own row in turn; its writes are idempotent, so it always knows what must stand there. */
-function startWorkers(pool: ReturnType<typeof holdfast>, errors: unknown[]) {
+function startWorkers(pool: BenchPool, errors: unknown[]) {
 	const answered = new Array<number>(workers).fill(0)
 	const confirmed = new Array<number>(workers).fill(0)
 	let stopped = false
@@ -98,10 +97,10 @@ function startWorkers(pool: ReturnType<typeof holdfast>, errors: unknown[]) {
 		while (!stopped) {
 			try {
 				const n = (confirmed[worker] ?? 0) + 1
-				await pool.query({ text: 'update counter set n = $2 where worker = $1', values: [worker, n], idempotent: true })
+				await pool.count(worker, n)
 				confirmed[worker] = n
-				const { rows } = await pool.query('select n from counter where worker = $1', [worker])
-				if (rows[0]?.n !== n) throw new Error(`worker ${worker} read ${rows[0]?.n} after it had written ${n}`)
+				const there = await pool.counted(worker)
+				if (there !== n) throw new Error(`worker ${worker} read ${there} after it had written ${n}`)
 			} catch (error) {
 				errors.push(error)
 			}

@@ -44,10 +44,10 @@ export const load = (): string => (loadavg()[0] ?? 0).toFixed(2)
 export function machineFacts(): string[] {
 	const processor = cpus()[0]?.model.trim() ?? 'unknown'
 	const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
-	const { version } = require('pg/package.json') as { version: string }
+	const versionOf = (name: string) => (require(`${name}/package.json`) as { version: string }).version
 	return [
 		`Machine: ${availableParallelism()} × ${processor}, ${memory} memory, ${type()} ${release().split('.', 2).join('.')}${existsSync('/.dockerenv') ? ', in a container' : ''}`,
-		`Node ${process.versions.node}, pg ${version}`,
+		`Node ${process.versions.node}, pg ${versionOf('pg')}, mysql2 ${versionOf('mysql2')}`,
 		`Peers: ${peerVersions()}`,
 		`Holdfast: ${measuredCode()}, ${sources()}`,
 	]

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load, machineFacts } from './machine.ts'
+import type { ServerName } from './subject.ts'
 import { type Cell, digits, table } from './table.ts'
 
 const resultsFolder = join(import.meta.dirname, '../results')
@@ -15,12 +16,14 @@ interface Limit {
 
 export class Report {
 	readonly #name: string
+	readonly #server: ServerName
 	readonly #lines: string[] = []
 	readonly #limits: Limit[] = []
 	readonly #loadAtStart = load()
 
-	constructor(name: string, question: string) {
+	constructor(name: string, question: string, server: ServerName = 'postgres') {
 		this.#name = name
+		this.#server = server
 		this.say(`# ${name}: ${question}`)
 		this.say('')
 		for (const fact of machineFacts()) this.say(`- ${fact}`)
@@ -63,12 +66,14 @@ export class Report {
 		this.say(`Load of the machine (1 minute): ${this.#loadAtStart} at the start, ${load()} at the end.`)
 		if (save) {
 			const now = new Date().toISOString()
-			const file = join(resultsFolder, `${now.slice(0, 10)}-${this.#name}.md`)
+			const isPg = this.#server === 'postgres'
+			const file = `${now.slice(0, 10)}-${this.#name}${isPg ? '' : `-${this.#server}`}.md`
+			const where = isPg ? '' : ` --driver mysql2 --server ${this.#server}`
 			const [title, ...rest] = this.#lines
-			const command = `- Taken ${now.slice(0, 16).replace('T', ' ')} UTC by \`npm run bench -- ${this.#name} --save\``
+			const command = `- Taken ${now.slice(0, 16).replace('T', ' ')} UTC by \`npm run bench -- ${this.#name}${where} --save\``
 			mkdirSync(resultsFolder, { recursive: true })
-			writeFileSync(file, `${[title, '', command, ...rest.slice(1)].join('\n').trimEnd()}\n`)
-			console.log(`Written to bench/results/${now.slice(0, 10)}-${this.#name}.md`)
+			writeFileSync(join(resultsFolder, file), `${[title, '', command, ...rest.slice(1)].join('\n').trimEnd()}\n`)
+			console.log(`Written to bench/results/${file}`)
 		}
 		return kept
 	}
