@@ -1,5 +1,7 @@
 /** What becomes of one call of the user: how many attempts, until when, and what does the caller get in the end? */
 import { type ClassifyOptions, classify } from './classify/classify.ts'
+import type { Lane } from './conflict/lane.ts'
+import type { Turns } from './conflict/turns.ts'
 import { mayRerun, type Repeatability } from './decide.ts'
 import { HoldfastError, InDoubtError } from './errors.ts'
 import type { Fault, Phase } from './fault.ts'
@@ -27,6 +29,7 @@ export interface RetryEvent {
 export interface Policy {
 	readonly scheduler: Scheduler
 	readonly endpoint: Endpoint
+	readonly turns: Turns
 	readonly counters: Counters
 	readonly deadlineMs: number
 	readonly stop: Stop
@@ -144,6 +147,19 @@ export class Call {
 		if (scheduler.clock.now() + delayMs >= this.deadlineAtMs) return false
 		await scheduler.wait(delayMs, this.#signals(), ending)
 		return true
+	}
+
+	/** Waits for its turn among transactions that conflict. */
+	async turn(lane: Lane, losses: number): Promise<void> {
+		const { turns, ending } = this.#policy
+		this.waiting()
+		try {
+			await turns.wait(lane, losses, { deadlineAtMs: this.deadlineAtMs, signals: this.#signals(), ending })
+		} catch (ended) {
+			throw this.waitFailed(ended)
+		} finally {
+			this.served()
+		}
 	}
 
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */

@@ -3,6 +3,7 @@ import { Call, type CallOptions, type Policy, type RetryEvent } from './call.ts'
 import { checkRows } from './classify/classify.ts'
 import type { ClassificationRow } from './classify/table.ts'
 import { CommitLedger } from './commit-ledger.ts'
+import { turnsOf } from './conflict/turns.ts'
 import type { ConnectionSource } from './contract.ts'
 import { HoldfastError } from './errors.ts'
 import type { Fault, Phase } from './fault.ts'
@@ -34,7 +35,8 @@ export interface PoolOptions {
 	maxWaiting?: number | undefined
 	/**
 	 * What to do about a COMMIT whose answer was lost. `'verify'`: ask the server's own record, which a crash makes unusable.
-	 * A `commitLedger(…)`: ask the ledger, which survives crashes and failovers. `'off'`: an InDoubtError. Default 'verify'.
+	 * A `commitLedger(…)`: ask the ledger, which survives crashes and failovers. `'off'`: an InDoubtError. Default 'verify'; 'off' on MySQL and
+	 * MariaDB, which keep no such record.
 	 */
 	commit?: 'verify' | 'off' | CommitLedger | undefined
 	/** Whether a plain read (by its text) may be rerun when its answer was lost. A SELECT can call a function that writes. Default true. */
@@ -109,6 +111,7 @@ export class PoolCore<C extends object> {
 		this.policy = {
 			scheduler,
 			endpoint: this.#endpoint,
+			turns: turnsOf(this.#endpoint, scheduler),
 			counters: new Counters(),
 			deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
 			stop: options.stop ?? (() => false),

@@ -6,14 +6,44 @@ import { installPrivatePackage } from '../../test/support/private-package.ts'
 
 export const peersFolder = join(import.meta.dirname, '../peers')
 
+interface PRetryOptions {
+	signal?: AbortSignal
+	retries?: number
+	minTimeout?: number
+	maxTimeout?: number
+	onFailedAttempt?(context: { error: unknown; attemptNumber: number }): void | Promise<void>
+}
+
+type Template = (text: TemplateStringsArray, ...values: unknown[]) => unknown
+interface Statements {
+	query(statement: unknown): Promise<unknown>
+}
+
 /** The calls of each peer that the benches make. */
 interface Peers {
-	'p-retry': { default<T>(work: () => Promise<T>, options?: { signal?: AbortSignal }): Promise<T> }
+	'p-retry': { default<T>(work: () => Promise<T>, options?: PRetryOptions): Promise<T> }
 	'async-retry': { default<T>(work: () => Promise<T>): Promise<T> }
 	cockatiel: {
 		handleAll: unknown
 		ExponentialBackoff: new () => unknown
 		retry(policy: unknown, options: { maxAttempts: number; backoff: unknown }): { execute<T>(work: () => Promise<T>): Promise<T> }
+	}
+	slonik: {
+		sql: { unsafe: Template }
+		createPool(
+			url: string,
+			options: { maximumPoolSize: number },
+		): Promise<{ transaction(work: (tx: Statements) => Promise<void>): Promise<void>; end(): Promise<void> }>
+	}
+	'@databases/pg': {
+		/** A CommonJS module, whose exports Node puts under `default`. */
+		default: {
+			sql: Template
+			default(options: { connectionString: string; poolSize: number; bigIntMode: 'number' }): {
+				tx(work: (tx: Statements) => Promise<void>, options: { retrySerializationFailures: boolean }): Promise<void>
+				dispose(): Promise<void>
+			}
+		}
 	}
 	opossum: { default: new <T>(work: () => Promise<T>) => { fire(): Promise<T>; shutdown(): void } }
 }

@@ -1,7 +1,8 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
 import { Call, type CallOptions, type Policy } from '../call.ts'
+import { isConflict } from '../conflict/turns.ts'
 import type { Begun, CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
-import type { Fault } from '../fault.ts'
+import type { Fault, FaultKind } from '../fault.ts'
 import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
 import { endedByHand, type Failure, judge, partlyCommitted, swallowed } from './judge.ts'
 import { Loan } from './loan.ts'
@@ -56,17 +57,36 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	if (host.nests !== true) refuseNesting(host)
 	const call = new Call(host.policy, options as CallOptions)
 	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
+	const { turns, counters, scheduler } = host.policy
+	let losses = 0
 	for (;;) {
 		call.throwIfAborted()
-		const connection = await host.acquire(call)
-		host.policy.counters.attempts += 1
-		const outcome = await attempt(host, connection, fn, options, call)
+		const lane = turns.lane(options.label)
+		// Before there is a connection, so that nobody keeps one while it waits.
+		if (!turns.enter(lane, losses)) await call.turn(lane, losses)
+		const startedAtMs = lane.narrow ? scheduler.clock.now() : undefined
+		let how: FaultKind | 'committed' | undefined
+		let outcome: Success<R> | Failure
+		try {
+			const connection = await host.acquire(call)
+			counters.attempts += 1
+			outcome = await attempt(host, connection, fn, options, call)
+			how = 'value' in outcome ? 'committed' : outcome.fault.kind
+		} finally {
+			turns.leave(lane, losses, startedAtMs, how)
+		}
 		if ('value' in outcome) {
 			if (outcome.callbacks.length > 0) await tellCommitted(outcome.callbacks)
 			return outcome.value
 		}
+		if (isConflict(outcome.fault)) losses += 1
 		await call.next(outcome.error, outcome.fault, outcome.phase, work, outcome.doubt)
 	}
+}
+
+interface Success<R> {
+	readonly value: R
+	readonly callbacks: ReadonlyArray<() => unknown>
 }
 
 async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
@@ -75,7 +95,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	fn: (tx: T) => Promise<R>,
 	options: TransactionOptions,
 	call: Call,
-): Promise<{ value: R; callbacks: ReadonlyArray<() => unknown> } | Failure> {
+): Promise<Success<R> | Failure> {
 	const { driver, policy } = host
 	const { clock, wakeUps } = policy.scheduler
 	const state: AttemptState<C> = { connection, driver, abortedBy: undefined, savepoints: 0 }

@@ -1,0 +1,73 @@
+/** How much gets done while the workers are in each other's way? One side on one load, for some seconds. */
+import type { PostgresServer } from '../../test/support/postgres.ts'
+import { quantile } from '../support/statistics.ts'
+import { isConflict, type Open, type Pair } from './sides.ts'
+
+export interface Load {
+	/** Rows that the workers choose their two from; undefined: each worker has its own, and nobody is in anybody's way. */
+	readonly hotRows: number | undefined
+	readonly workers: number
+	readonly poolSize: number
+	readonly warmUpMs: number
+	readonly measureMs: number
+}
+
+export interface Outcome {
+	readonly perSecond: number
+	readonly p50Ms: number
+	readonly p99Ms: number
+	/** Times the library gave up and left the error to its caller. */
+	readonly errors: number
+}
+
+/** Rows of the table; hot ones are spread over it, so that they do not share pages by chance. */
+export const rows = 100_000
+
+export async function measure(server: PostgresServer, database: string, open: Open, load: Load): Promise<Outcome> {
+	const side = await open(server, database, load.poolSize)
+	const startsAtMs = performance.now() + load.warmUpMs
+	const endsAtMs = startsAtMs + load.measureMs
+	const latenciesMs: number[] = []
+	let commits = 0
+	let errors = 0
+	const isOver = () => performance.now() >= endsAtMs
+	const worker = async (number: number) => {
+		while (!isOver()) {
+			const pair = choose(load, number)
+			const beganAtMs = performance.now()
+			while (!(await side.transact(pair).then(() => true, refuse)) && !isOver()) errors += 1
+			const nowMs = performance.now()
+			// What is under way at the end counts with the time it took so far: it is the slowest that would be left out.
+			if (nowMs >= startsAtMs) latenciesMs.push(Math.min(nowMs, endsAtMs) - beganAtMs)
+			if (nowMs >= startsAtMs && nowMs < endsAtMs) commits += 1
+		}
+	}
+	const refuse = (error: unknown) => {
+		if (!isOver() && !isConflict(error)) throw error
+		return false
+	}
+	try {
+		const workers = Promise.all(Array.from({ length: load.workers }, (_, number) => worker(number)))
+		const over = setTimeout(() => side.stop(), load.warmUpMs + load.measureMs)
+		await workers
+		clearTimeout(over)
+	} finally {
+		await side.end()
+	}
+	return {
+		perSecond: (commits * 1_000) / load.measureMs,
+		p50Ms: quantile(latenciesMs, 0.5),
+		p99Ms: quantile(latenciesMs, 0.99),
+		errors,
+	}
+}
+
+/** Two different rows, in either order: so two transactions may each have the row that the other one wants next. */
+function choose({ hotRows, workers }: Load, worker: number): Pair {
+	if (hotRows === undefined) return [rowOf(2 * worker, 2 * workers), rowOf(2 * worker + 1, 2 * workers)]
+	const first = Math.floor(Math.random() * hotRows)
+	const second = (first + 1 + Math.floor(Math.random() * (hotRows - 1))) % hotRows
+	return [rowOf(first, hotRows), rowOf(second, hotRows)]
+}
+
+const rowOf = (number: number, among: number): number => 1 + number * Math.floor(rows / among)

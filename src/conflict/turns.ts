@@ -1,0 +1,184 @@
+/** When may this transaction run? Where transactions on an endpoint conflict they take turns, whichever pool they come from. */
+import { DeadlineError } from '../errors.ts'
+import type { Fault, FaultKind } from '../fault.ts'
+import type { Endpoint } from '../outage/endpoint.ts'
+import type { Scheduler } from '../outage/scheduler.ts'
+import type { WakeUp } from '../outage/wakeups.ts'
+import { Lane } from './lane.ts'
+import { Line, type TurnLimits, Waiter } from './line.ts'
+
+/** The kinds of fault by which a transaction loses to another one. */
+const conflicts: ReadonlySet<string> = new Set<FaultKind>(['serialization_failure', 'deadlock', 'lock_timeout'])
+
+export const isConflict = ({ kind }: Fault): boolean => conflicts.has(kind)
+
+// After so many losses a transaction has its turn alone: whatever it fought with here is kept away.
+const lossesBeforeAlone = 5
+// When none has ended for so long, one more is let in all the same: what runs may itself be waiting for one that waits here (a transaction
+// inside another, a connection that somebody keeps). Longer than a deadlock takes to be found, deadlock_timeout being 1 s.
+const patienceMs = 1_500
+// How soon more are let in where nobody has lost: at once, so to speak, before any transaction has ended, and later where transactions
+// have ended sooner than that before, for then these may be waiting for one another.
+const firstPatienceMs = 10
+const calmPatienceMs = 100
+// Labels name kinds of work. Where there are more they name something else, and the rest share the lane of those without.
+const mostLabels = 100
+
+/** The turns of all transactions on one endpoint. */
+export class Turns {
+	/** Whether somebody may have to wait. While it is false a transaction enters and leaves at the cost of two counters. */
+	#busy = false
+	readonly #endpoint: Endpoint
+	readonly #scheduler: Scheduler
+	readonly #common = new Lane()
+	readonly #labelled = new Map<string, Lane>()
+	/** Those that have lost too often. While one waits nobody else is let in, and while it runs neither. */
+	readonly #desperate = new Line()
+	#alone = false
+	#running = 0
+	#waiting = 0
+	#lastProgressMs = 0
+	#lastEndMs: number | undefined
+	#valve: WakeUp | undefined
+
+	constructor(endpoint: Endpoint, scheduler: Scheduler) {
+		this.#endpoint = endpoint
+		this.#scheduler = scheduler
+	}
+
+	/** Transactions that wait for their turn. */
+	get waiting(): number {
+		return this.#waiting
+	}
+
+	/** Transactions with the same label are taken to conflict with one another; those without share a lane. */
+	lane(label: string | undefined): Lane {
+		if (label === undefined) return this.#common
+		const known = this.#labelled.get(label)
+		if (known !== undefined || this.#labelled.size >= mostLabels) return known ?? this.#common
+		const lane = new Lane()
+		this.#labelled.set(label, lane)
+		return lane
+	}
+
+	/** Lets the transaction in at once, or returns false: then it has to `wait`. */
+	enter(lane: Lane, losses: number): boolean {
+		if ((this.#busy || losses >= lossesBeforeAlone || lane.running >= lane.limit) && !this.#mayStart(lane, losses)) return false
+		this.#begin(lane, losses)
+		return true
+	}
+
+	/** Resolves when it is let in. Rejects with what ended the wait. */
+	wait(lane: Lane, losses: number, limits: TurnLimits): Promise<void> {
+		return new Promise((resolve, reject) => {
+			if (limits.ending.error !== undefined) return reject(limits.ending.error)
+			const line = goesAlone(losses) ? this.#desperate : lane.line
+			const waiter = new Waiter(this.#scheduler, limits, {
+				started: () => {
+					this.#waiting -= 1
+					this.#begin(lane, losses)
+					resolve()
+				},
+				failed: (error) => {
+					this.#waiting -= 1
+					line.leave(waiter)
+					this.#pump()
+					reject(error)
+				},
+				tooLateError: () => this.#tooLateError(),
+			})
+			line.join(waiter, losses > 0)
+			this.#waiting += 1
+			if (this.#waiting === 1) this.#lastProgressMs = this.#scheduler.clock.now()
+			this.#pump()
+		})
+	}
+
+	/** An attempt has ended: it was committed, or by a fault of this kind, or otherwise. */
+	leave(lane: Lane, losses: number, startedAtMs: number | undefined, how: FaultKind | 'committed' | undefined): void {
+		this.#running -= 1
+		if (goesAlone(losses)) this.#alone = false
+		const wider = lane.left(how === 'committed')
+		const lost = how !== undefined && conflicts.has(how)
+		if (!lost && !wider && !this.#busy) return
+		const nowMs = this.#scheduler.clock.now()
+		this.#lastProgressMs = nowMs
+		this.#lastEndMs = nowMs
+		if (lost) lane.lost(how === 'deadlock', nowMs)
+		if (startedAtMs !== undefined && (lost || how === 'committed')) lane.learn(lost ? 'lost' : 'committed', startedAtMs, nowMs)
+		this.#pump()
+	}
+
+	#mayStart(lane: Lane, losses: number): boolean {
+		if (this.#alone) return false
+		if (goesAlone(losses)) return this.#running === 0
+		return this.#desperate.size === 0 && lane.running < lane.limit
+	}
+
+	#begin(lane: Lane, losses: number): void {
+		lane.running += 1
+		this.#running += 1
+		if (goesAlone(losses)) this.#alone = true
+	}
+
+	/** Lets in all that may run now. */
+	#pump(): void {
+		if (!this.#alone && this.#running === 0) this.#desperate.shift()?.start()
+		if (!this.#alone && this.#desperate.size === 0) {
+			for (const lane of this.#lanes()) while (lane.line.size > 0 && lane.running < lane.limit) lane.line.shift()?.start()
+		}
+		this.#busy = this.#alone || this.#waiting > 0 || this.#lanes().some(({ narrow }) => narrow)
+		if (this.#waiting === 0) {
+			this.#scheduler.wakeUps.cancel(this.#valve)
+			this.#valve = undefined
+		} else this.#valve ??= this.#scheduler.wakeUps.at(this.#lastProgressMs + this.#patienceMs(), () => this.#loosen())
+	}
+
+	#lanes(): Lane[] {
+		return this.#labelled.size === 0 ? [this.#common] : [this.#common, ...this.#labelled.values()]
+	}
+
+	#patienceMs(): number {
+		const calm = this.#lanes().some(({ narrow, line }) => !narrow && line.size > 0)
+		return calm ? (this.#lastEndMs === undefined ? firstPatienceMs : calmPatienceMs) : patienceMs
+	}
+
+	/** Lets more in where nothing moves; everybody while the endpoint is down, for the gate knows better what to tell them. */
+	#loosen(): void {
+		this.#valve = undefined
+		const nowMs = this.#scheduler.clock.now()
+		if (this.#endpoint.state === 'down') for (const lane of this.#lanes()) lane.stopTurns()
+		if (nowMs >= this.#lastProgressMs + this.#patienceMs()) {
+			this.#lastProgressMs = nowMs
+			for (const lane of this.#lanes()) if (lane.line.size > 0) lane.widen()
+			const stuck = this.#desperate.size > 0 ? this.#desperate : this.#lanes().find(({ line }) => line.size > 0)?.line
+			stuck?.shift()?.start()
+		}
+		this.#pump()
+	}
+
+	#tooLateError(): DeadlineError {
+		const { address } = this.#endpoint
+		return new DeadlineError(
+			`The deadline passed while the transaction waited for its turn: transactions on ${address} conflict with one another, and ${this.#running} are let through at a time. Nothing was sent.`,
+		)
+	}
+}
+
+/** Alone it can only lose to somebody whom turns do not reach, so it is not alone each time from then on: after 5, 10, 20, 40 … losses. */
+function goesAlone(losses: number): boolean {
+	if (losses < lossesBeforeAlone) return false
+	const times = losses / lossesBeforeAlone
+	return Number.isInteger(Math.log2(times))
+}
+
+const turnsOfEndpoints = new WeakMap<Endpoint, Turns>()
+
+/** The turns on this endpoint, the same for every pool on it. */
+export function turnsOf(endpoint: Endpoint, scheduler: Scheduler): Turns {
+	const known = turnsOfEndpoints.get(endpoint)
+	if (known !== undefined) return known
+	const turns = new Turns(endpoint, scheduler)
+	turnsOfEndpoints.set(endpoint, turns)
+	return turns
+}
