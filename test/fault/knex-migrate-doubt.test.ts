@@ -164,3 +164,15 @@ test('one whose first statement is refused has left nothing, and may simply be r
 	expect(await at.lock()).toEqual([0])
 	expect(await at.migrate(at.knex({ a }))).toEqual([1, ['a']])
 })
+
+test('a migration that ends its own transaction is refused, and what it committed is not committed again', async () => {
+	const a = {
+		async up(knex: Knex) {
+			await knex('written').insert({ name: 'a' })
+			await (knex as unknown as { commit(): Promise<void> }).commit()
+		},
+	}
+	expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_TRANSACTION_CONTROL' })
+	expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', migration: 'a' })
+	expect(await rows('a')).toBe(1)
+})

@@ -22,7 +22,9 @@ export class LockWaits {
 	readonly #settings: Settings
 	readonly #core: PoolCore<Connection>
 	readonly #lookout: Lookout
+	// Steps that have passed, and tries among them: a step that was spared makes no later try longer.
 	#failed = 0
+	#tried = 0
 	#unlimited = false
 	#lookMs = shortestLookMs
 	#blockers: readonly Blocker[] = []
@@ -37,7 +39,7 @@ export class LockWaits {
 
 	/** How long a statement of the next try may wait for a lock; 0 for any length. */
 	get lockTimeoutMs(): number {
-		return this.#unlimited ? 0 : lockStep(this.#failed + 1, this.#settings.lockTimeoutMs).lockTimeoutMs
+		return this.#unlimited ? 0 : lockStep(this.#tried + 1, this.#settings.lockTimeoutMs).lockTimeoutMs
 	}
 
 	/** For what cannot be tried step by step. */
@@ -66,6 +68,7 @@ export class LockWaits {
 	/** A try, or a statement after those that are in force (`applied`), has failed for a lock. Returns when the next may begin. @throws MigrationBlockedError when there is none. */
 	async failed(error: unknown, applied: readonly string[]): Promise<void> {
 		const { attempts = lockTries, blocked, tell } = this.#settings
+		this.#tried += 1
 		for (;;) {
 			this.#failed += 1
 			if (this.#failed >= attempts) {

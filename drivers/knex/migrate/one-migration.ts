@@ -143,7 +143,6 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 	const watch = new Watch(server, waits, connection, () => books.begin(markOf(name, direction)))
 	let phase: Failure['phase'] = 'statement'
 	let looked = false
-	// knex rejects with the error of its ROLLBACK when the connection dies; what the migration met comes first.
 	let first: { readonly error: unknown } | undefined
 	const work = async (trx: Knex.Transaction): Promise<Ending> => {
 		try {
@@ -157,7 +156,8 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			if (trx.isCompleted()) throw endedByItself(name)
 			phase = 'recording'
 			await books.record(name, direction, batch)
-			if (!watch.undone) await books.keep()
+			// DDL has made the note durable that the migration had begun.
+			if (!server.rollsBackDdl) await books.keep()
 			phase = 'commit'
 			return 'done'
 		} catch (error) {
@@ -165,10 +165,23 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			throw error
 		}
 	}
+	let running: Promise<Ending> | undefined
+	const whole = async (): Promise<Ending> => {
+		const transaction = session.work.transaction((trx) => {
+			running = work(trx)
+			return running
+		})
+		const [outcome] = await Promise.allSettled([transaction])
+		// Where the migration ends its transaction itself, knex is done before the migration is.
+		await running?.catch(() => {})
+		// knex rejects with the error of its ROLLBACK when the connection dies; what the migration met comes first.
+		if (first !== undefined) throw first.error
+		if (outcome.status === 'rejected') throw outcome.reason
+		return outcome.value
+	}
 	try {
-		return await statements.during(watch, () => session.work.transaction(work))
-	} catch (thrown) {
-		const error = first === undefined ? thrown : first.error
+		return await statements.during(watch, whole)
+	} catch (error) {
 		const failed = phase as Failure['phase']
 		return { error, fault: watch.faultOf(error, failed === 'commit' ? 'commit' : 'statement'), phase: failed, looked, watch }
 	}
@@ -210,11 +223,12 @@ async function recordAlone(crew: Crew, { name, direction, batch }: Job): Promise
 }
 
 /** The migration has failed for good: tells what of it stays, and gives back its own error, untouched. */
-async function failed(crew: Crew, { name }: Job, { error, watch }: Failure): Promise<unknown> {
+async function failed(crew: Crew, { name, direction }: Job, { error, watch }: Failure): Promise<unknown> {
 	const invalidIndexes = watch.halfDone === undefined ? [] : await invalidIndexesAfter(crew, error)
 	crew.settings.tell({ type: 'failed', name, applied: watch.applied, invalidIndexes })
-	// Nothing of it is in force, so it may simply be run again; else the mark stays, and the next run asks.
-	if (watch.undone) await crew.sessions.afterwards(error, ({ books }) => books.keep()).catch(() => {})
+	// Where nothing of it is in force it may simply be run again; else the next run asks.
+	const stays = watch.applied.length > 0 || watch.halfDone !== undefined
+	await crew.sessions.afterwards(error, ({ books }) => (stays ? books.begin(markOf(name, direction)) : books.keep())).catch(() => {})
 	return error
 }
 
