@@ -81,8 +81,7 @@ export class Loan {
 			if (first !== undefined && endings.has(first.verb)) forgiveRollback(this.#connection)
 			if (first === undefined || !restarts.has(first.verb)) return this.#refuse(rolledBack(rolledBackBy), sql, done)
 		}
-		if (first?.verb === 'begin' && statements.length === 1 && this.#sent === 0 && method === 'query' && !isCommand(sql))
-			return this.#begin(sql, done)
+		if (first?.verb === 'begin' && statements.length === 1 && method === 'query' && !isCommand(sql)) return this.#begin(sql, done)
 		this.#sent += 1
 		// A command made by the borrower holds its own callback.
 		if (!statements.some(({ verb }) => verb === 'commit') || isCommand(sql)) return pass()

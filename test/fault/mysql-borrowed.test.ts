@@ -189,6 +189,8 @@ describe.each(flavours)('%s', (flavour) => {
 		await connection.rollback()
 		connection.release()
 		connection.release()
+		// What answered for it belongs to somebody else now.
+		await expect(connection.query('SELECT 1')).rejects.toThrow()
 		expect((await pool.query('SELECT 3 AS n'))[0]).toEqual([{ n: 3 }])
 	})
 
