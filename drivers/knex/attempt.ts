@@ -3,6 +3,7 @@ import { HoldfastError } from '../../src/driver.ts'
 import type { TransactionLink } from './backend.ts'
 import { keepMessage } from './faults.ts'
 import type { Container, KnexConnection, KnexTransaction } from './shape.ts'
+import type { StopSign } from './stop-sign.ts'
 
 type Callback = (error: unknown, result?: unknown) => void
 
@@ -30,15 +31,15 @@ export class Attempt {
 	thrown: unknown
 	readonly #link: TransactionLink
 	readonly #own: Partial<KnexConnection>
-	readonly #gaveUp: (error: unknown) => void
+	readonly #stop: StopSign
 	#begun = false
 	#control: Control | undefined
 	#end: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
 
-	/** `gaveUp` is called with knex's error when a statement exceeded its time limit and is rolled back for that. */
-	constructor(link: TransactionLink, gaveUp: (error: unknown) => void) {
+	/** `stop` is put up when a statement exceeded its time limit and is rolled back for that: the function is not run again. */
+	constructor(link: TransactionLink, stop: StopSign) {
 		this.#link = link
-		this.#gaveUp = gaveUp
+		this.#stop = stop
 		this.ended = new Promise((resolve, reject) => {
 			this.#end = { resolve, reject }
 		})
@@ -121,7 +122,7 @@ export class Attempt {
 		const { __knex__disposed: disposed } = this.#own
 		// What runs on past its time limit is not waited for: it is to be undone.
 		if (disposed !== undefined) {
-			this.#gaveUp(disposed)
+			this.#stop.abort(disposed)
 			this.#link.cut(new Error('The connection was cut, for a statement on it had exceeded its time limit.'))
 		}
 		this.thrown ??= rolledBack

@@ -25,7 +25,9 @@ import { nextUid } from './uid.ts'
 export class Mysql2Backend implements Backend {
 	readonly pool: Mysql2Pool
 	readonly #wrapped: Wrapped
-	readonly #refresh: () => Promise<void> = async () => {}
+	/** Where `connection` is a function. */
+	readonly #refresh: (() => Promise<void>) | undefined
+	readonly #host: Host
 	readonly #endWatch: () => void = () => {}
 	readonly #lent = new WeakSet<KnexConnection>()
 
@@ -34,13 +36,15 @@ export class Mysql2Backend implements Backend {
 		if (given !== undefined) {
 			this.pool = poolIn(given)
 			this.#wrapped = wrapPool(this.pool, options)
+			this.#host = hostOf(this.#wrapped, undefined)
 			return
 		}
 		const { pool, refresh } = makeMysql2Pool(client, config)
 		const { min, acquireTimeoutMillis, idleTimeoutMillis = idleTimeoutMs } = client.getPoolSettings(config.pool)
 		this.pool = pool
-		this.#refresh = refresh
+		this.#refresh = client.connectionConfigProvider === undefined ? undefined : refresh
 		this.#wrapped = wrapPool(pool, options, acquireTimeoutMillis)
+		this.#host = hostOf(this.#wrapped, this.#refresh)
 		this.#endWatch = watchIdle(pool, this.#wrapped.core, min, idleTimeoutMillis)
 	}
 
@@ -50,7 +54,7 @@ export class Mysql2Backend implements Backend {
 	}
 
 	async borrow(): Promise<KnexConnection> {
-		await this.#refresh()
+		await this.#refresh?.()
 		const connection = await new Promise<Mysql2Connection & KnexConnection>((resolve, reject) => {
 			this.pool.getConnection((error, lent) => (lent === undefined ? reject(error) : resolve(lent)))
 		})
@@ -69,24 +73,23 @@ export class Mysql2Backend implements Backend {
 
 	async statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
 		const { deadlineMs, signal, label } = ownOptions(options)
-		await this.#refresh()
+		if (this.#refresh !== undefined) await this.#refresh()
 		const { core } = this.#wrapped
 		const abort = mayBeAbandoned ? new AbortController() : undefined
 		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
 		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
-		const connection: Mysql2Connection & KnexConnection = await core.acquire(call)
-		connection.__knexUid ??= nextUid()
-		return new Mysql2StatementConnection(this.pool, core, call, connection, abort)
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			core.ask(call, (error, connection) => {
+				call.served()
+				if (connection === undefined) reject(acquireError(call.waitFailed(error)))
+				else resolve(new Mysql2StatementConnection(this.pool, core, call, connection, abort))
+			})
+		})
 	}
 
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
-		const { host } = this.#wrapped.transactions
-		const acquire = async (call: Call) => {
-			await this.#refresh()
-			return host.acquire(call).catch((error) => Promise.reject(acquireError(error)))
-		}
-		const scope = (state: AttemptState<Mysql2Connection>): Mysql2Transaction => new LinkedTransaction(state)
-		await runTransaction({ ...host, nests: true, acquire, scope }, (tx) => work(tx as LinkedTransaction), options)
+		await runTransaction(this.#host, (tx) => work(tx as LinkedTransaction), options)
 	}
 
 	stats(): Stats {
@@ -111,6 +114,20 @@ function poolIn(given: object): Mysql2Pool {
 	// That of mysql2/promise holds a callback pool, which knex takes out as well.
 	if (isMysql2PromisePool(given)) return given.pool
 	throw new TypeError(`holdfast: connectionPool must be a pool of mysql2 (createPool()), got ${show(given)}`)
+}
+
+type Host = Wrapped['transactions']['host'] & { readonly nests: true }
+
+function hostOf({ transactions: { host } }: Wrapped, refresh: (() => Promise<void>) | undefined): Host {
+	return {
+		...host,
+		nests: true,
+		async acquire(call: Call) {
+			await refresh?.()
+			return host.acquire(call).catch((error) => Promise.reject(acquireError(error)))
+		},
+		scope: (state: AttemptState<Mysql2Connection>): Mysql2Transaction => new LinkedTransaction(state),
+	}
 }
 
 /** A transaction's handle that also shows its connection, for what knex's users do with that beside queries. */

@@ -7,10 +7,11 @@ import type { Mysql2Connection, Mysql2Pool, QueryCallback } from '../mysql2/shap
 import type { StatementConnection } from './backend.ts'
 import { keepMessage } from './faults.ts'
 import type { KnexConnection } from './shape.ts'
+import { nextUid } from './uid.ts'
 
 export class Mysql2StatementConnection implements StatementConnection {
 	__knexTxId: undefined
-	readonly __knexUid: string | undefined
+	readonly __knexUid: string
 	readonly #pool: Mysql2Pool
 	readonly #core: Mysql2Core
 	readonly #abort: AbortController | undefined
@@ -25,7 +26,9 @@ export class Mysql2StatementConnection implements StatementConnection {
 		this.#call = call
 		this.#connection = connection
 		this.#abort = abort
-		this.__knexUid = (connection as KnexConnection).__knexUid
+		const mine: KnexConnection = connection as Mysql2Connection & KnexConnection
+		mine.__knexUid ??= nextUid()
+		this.__knexUid = mine.__knexUid
 	}
 
 	/** As knex calls it: with a callback, or without one for a stream. */

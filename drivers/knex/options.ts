@@ -1,6 +1,7 @@
 /** What may a builder or a transaction of knex say for itself? */
 import type { TransactionOptions } from '../../src/driver.ts'
 import type { Builder, TransactionConfig } from './shape.ts'
+import type { StopSign } from './stop-sign.ts'
 
 /** What `.options({ … })` of a builder may say beside the driver's own fields. */
 export interface QueryOptions {
@@ -36,9 +37,9 @@ const isolations: readonly unknown[] = ['read uncommitted', 'read committed', 'r
 export const canBegin = ({ isolationLevel, connection }: TransactionConfig): boolean =>
 	(isolationLevel === undefined || isolations.includes(isolationLevel)) && connection === undefined
 
-/** The same transaction in the words of the core. */
-export function transactionOptions(config: TransactionConfig & OwnTransactionOptions, signal: AbortSignal): TransactionOptions {
-	const { isolationLevel, readOnly, idempotent, label, deadlineMs } = config
+/** The same transaction in the words of the core. Where the user gives a signal, that one ends the waits. */
+export function transactionOptions(config: TransactionConfig & OwnTransactionOptions, stop: StopSign): TransactionOptions {
+	const { isolationLevel, readOnly, idempotent, label, deadlineMs, signal = stop as unknown as AbortSignal } = config
 	return {
 		isolation: isolationLevel as TransactionOptions['isolation'],
 		readOnly: readOnly ? true : undefined,

@@ -9,6 +9,7 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { cut } from '../pg/client.ts'
+import type { PgCore } from '../pg/core.ts'
 import { type HoldfastPool, holdfast } from '../pg/index.ts'
 import { type Inside, insideOf } from '../pg/inside.ts'
 import { ownOptions } from '../pg/query.ts'
@@ -25,7 +26,8 @@ import { nextUid } from './uid.ts'
 export class PgBackend implements Backend {
 	readonly pool: PgPool
 	readonly #wrapped: HoldfastPool
-	readonly #inside: Inside
+	readonly #core: PgCore
+	readonly #host: Inside['host'] & { readonly nests: true }
 	readonly #lent = new WeakSet<KnexConnection>()
 	readonly #client: KnexClient
 
@@ -36,7 +38,14 @@ export class PgBackend implements Backend {
 			throw new TypeError(`holdfast: connectionPool must be a pool of pg (new pg.Pool()), got ${show(given)}`)
 		this.pool = given ?? makePgPool(client, config)
 		this.#wrapped = holdfast(this.pool as unknown as Parameters<typeof holdfast>[0], options)
-		this.#inside = insideOf(this.pool) as Inside
+		const inside = insideOf(this.pool) as Inside
+		this.#core = inside.core
+		this.#host = {
+			...inside.host,
+			nests: true,
+			acquire: (call: Call) => inside.host.acquire(call).catch((error) => Promise.reject(acquireError(error))),
+			scope: (state: AttemptState<PgClient>): PgTransaction => new LinkedTransaction(state, inside.core),
+		}
 	}
 
 	counts(): { total: number; idle: number; waiting: number } {
@@ -57,22 +66,29 @@ export class PgBackend implements Backend {
 		return true
 	}
 
-	async statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
+	statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
 		const { deadlineMs, signal, label } = ownOptions(options)
-		const { core } = this.#inside
 		const abort = mayBeAbandoned ? new AbortController() : undefined
 		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
-		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
-		const client = await core.acquire(call)
-		await this.#welcome(client)
-		return new PgStatementConnection(this.pool, core, call, client, abort)
+		const call = this.#core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			this.#core.borrow({
+				deadlineAtMs: call.deadlineAtMs,
+				signal: call.signal,
+				done: (error, client) => {
+					call.served()
+					if (client === undefined) return reject(acquireError(call.waitFailed(error)))
+					const connection = new PgStatementConnection(this.pool, this.#core, call, client, abort)
+					if (this.#client.version) resolve(connection)
+					else this.#welcome(client).then(() => resolve(connection), reject)
+				},
+			})
+		})
 	}
 
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
-		const { core, host } = this.#inside
-		const scope = (state: AttemptState<PgClient>): PgTransaction => new LinkedTransaction(state, core)
-		const acquire = (call: Call) => host.acquire(call).catch((error) => Promise.reject(acquireError(error)))
-		await runTransaction({ ...host, nests: true, acquire, scope }, (tx) => work(tx as LinkedTransaction), options)
+		await runTransaction(this.#host, (tx) => work(tx as LinkedTransaction), options)
 	}
 
 	/** A pool that was given as `connectionPool` has prepared its connections without knex. */

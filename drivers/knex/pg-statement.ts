@@ -8,10 +8,11 @@ import { runSubmittable } from '../pg/submittable.ts'
 import type { StatementConnection } from './backend.ts'
 import { keepMessage } from './faults.ts'
 import type { KnexConnection } from './shape.ts'
+import { nextUid } from './uid.ts'
 
 export class PgStatementConnection implements StatementConnection {
 	__knexTxId: undefined
-	readonly __knexUid: string | undefined
+	readonly __knexUid: string
 	readonly #pool: PgPool
 	readonly #core: PgCore
 	readonly #abort: AbortController | undefined
@@ -26,7 +27,9 @@ export class PgStatementConnection implements StatementConnection {
 		this.#call = call
 		this.#client = client
 		this.#abort = abort
-		this.__knexUid = (client as KnexConnection).__knexUid
+		const connection: KnexConnection = client
+		connection.__knexUid ??= nextUid()
+		this.__knexUid = connection.__knexUid
 	}
 
 	/** As knex calls it: a config with a callback, or a query object that runs itself. */

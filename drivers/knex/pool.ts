@@ -18,6 +18,7 @@ export class KnexPool {
 	#backend: Backend | undefined
 	#acquires = 0
 	#destroyed = false
+	#isHeard = false
 
 	constructor(client: KnexClient, config: ClientConfig, options: PoolOptions, make: MakeBackend, former?: FormerPool) {
 		this.#client = client
@@ -37,16 +38,19 @@ export class KnexPool {
 
 	/** As tarn's: `{ promise }` of a connection of the driver's own, to be given back by `release`. */
 	acquire(): { readonly promise: Promise<KnexConnection> } {
-		return { promise: this.#told(this.#ready().then((backend) => backend.borrow())) }
+		return { promise: this.#told(() => this.#ready().then((backend) => backend.borrow())) }
 	}
 
 	/** Waits for a connection for one statement, which may move to another one. */
 	statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
-		return this.#told(this.#ready().then((backend) => backend.statement(options, mayBeAbandoned)))
+		const backend = this.#backend
+		// The usual case goes without a detour: each promise in between would cost every statement.
+		if (backend !== undefined && !this.#isHeard) return backend.statement(options, mayBeAbandoned)
+		return this.#told(() => this.#ready().then((ready) => ready.statement(options, mayBeAbandoned)))
 	}
 
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {
-		const backend = await this.#ready()
+		const backend = this.#backend ?? (await this.#ready())
 		await backend.transact(work, options)
 	}
 
@@ -105,6 +109,7 @@ export class KnexPool {
 
 	/** tarn's events of acquiring, releasing and destroying. */
 	on(event: string, listener: (...given: unknown[]) => void): void {
+		this.#isHeard = true
 		this.#events.on(event, listener)
 	}
 
@@ -137,12 +142,12 @@ export class KnexPool {
 		return this.#backend
 	}
 
-	async #told<C extends KnexConnection>(acquiring: Promise<C>): Promise<C> {
+	async #told<C extends KnexConnection>(acquire: () => Promise<C>): Promise<C> {
 		this.#acquires += 1
 		const id = this.#acquires
 		this.#events.emit('acquireRequest', id)
 		try {
-			const connection = await acquiring
+			const connection = await acquire()
 			this.#events.emit('acquireSuccess', id, connection)
 			return connection
 		} catch (error) {

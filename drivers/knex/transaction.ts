@@ -6,66 +6,104 @@ import type { TransactionLink } from './backend.ts'
 import { type OwnTransactionOptions, transactionOptions } from './options.ts'
 import type { KnexPool } from './pool.ts'
 import type { Container, KnexClient, TransactionConfig } from './shape.ts'
+import { StopSign } from './stop-sign.ts'
 
 type Config = TransactionConfig & OwnTransactionOptions
+type Listener = (...given: unknown[]) => void
 
 const events = ['start', 'query', 'query-error', 'query-response'] as const
 
-// Those of an EventEmitter that return it.
-const chaining = [
-	'addListener',
-	'on',
-	'once',
-	'prependListener',
-	'prependOnceListener',
-	'off',
-	'removeListener',
-	'removeAllListeners',
-] as const
-
-/** Starts the transaction. The promise has, as knex's own transactions do, events, `isCompleted` and `asCallback`. */
-export function wholeTransaction(client: KnexClient, pool: KnexPool, container: Container, config: Config): Promise<unknown> {
-	const run = new WholeTransaction(client, pool)
-	const promise = run.run(container, config)
-	for (const name of chaining) {
-		const value = (...given: Parameters<EventEmitter['on']>) => {
-			run[name](...given)
-			return promise
-		}
-		Object.defineProperty(promise, name, { value, configurable: true, writable: true })
-	}
-	return Object.assign(promise, {
-		isCompleted: () => run.isCompleted(),
-		asCallback: (callback: (error: NodeJS.ErrnoException | null, value: unknown) => void) => {
-			callbackify(() => promise)(callback)
-			return promise
-		},
-	})
+/** Starts the transaction. */
+export function wholeTransaction(client: KnexClient, pool: KnexPool, container: Container, config: Config): WholeTransaction {
+	const run = new Run(client, pool, container, config)
+	return new WholeTransaction(run.result(), run)
 }
 
-class WholeTransaction extends EventEmitter {
+/** A promise that has, as knex's own transactions do, events, `isCompleted` and `asCallback`. */
+export class WholeTransaction extends Promise<unknown> {
+	/** What is made of it by `then` is a plain promise. */
+	static override get [Symbol.species](): PromiseConstructor {
+		return Promise
+	}
+
+	readonly #run: Run
+
+	constructor(result: Promise<unknown>, run: Run) {
+		super((resolve) => resolve(result))
+		this.#run = run
+	}
+
+	isCompleted(): boolean {
+		return this.#run.isCompleted()
+	}
+
+	asCallback(callback: (error: NodeJS.ErrnoException | null, value: unknown) => void): this {
+		callbackify(() => this)(callback)
+		return this
+	}
+
+	on(event: string, listener: Listener): this {
+		this.#run.emitter.on(event, listener)
+		return this
+	}
+
+	once(event: string, listener: Listener): this {
+		this.#run.emitter.once(event, listener)
+		return this
+	}
+
+	addListener(event: string, listener: Listener): this {
+		return this.on(event, listener)
+	}
+
+	off(event: string, listener: Listener): this {
+		this.#run.emitter.off(event, listener)
+		return this
+	}
+
+	removeListener(event: string, listener: Listener): this {
+		return this.off(event, listener)
+	}
+
+	removeAllListeners(event?: string): this {
+		this.#run.emitter.removeAllListeners(event)
+		return this
+	}
+}
+
+/** The attempts of one transaction. */
+class Run {
 	readonly #client: KnexClient
 	readonly #pool: KnexPool
+	readonly #container: Container
+	readonly #config: Config
+	readonly #stop = new StopSign()
+	#emitter: EventEmitter | undefined
 	#attempt: Attempt | undefined
 
-	constructor(client: KnexClient, pool: KnexPool) {
-		super()
+	constructor(client: KnexClient, pool: KnexPool, container: Container, config: Config) {
 		this.#client = client
 		this.#pool = pool
+		this.#container = container
+		this.#config = config
 	}
 
 	isCompleted(): boolean {
 		return this.#attempt?.inner?.isCompleted() ?? false
 	}
 
-	async run(container: Container, config: Config): Promise<unknown> {
-		const abort = new AbortController()
-		const { signal } = config
-		const end = () => abort.abort(signal?.reason)
-		if (signal?.aborted) end()
-		signal?.addEventListener('abort', end, { once: true })
+	/** Where the events of all attempts come together; few ask for them. */
+	get emitter(): EventEmitter {
+		if (this.#emitter === undefined) {
+			this.#emitter = new EventEmitter()
+			this.#forward(this.#attempt, this.#emitter)
+		}
+		return this.#emitter
+	}
+
+	async result(): Promise<unknown> {
 		try {
-			await this.#pool.transact((link) => this.#tryOnce(link, container, config, abort), transactionOptions(config, abort.signal))
+			await this.#pool.transact((link) => this.#tryOnce(link), transactionOptions(this.#config, this.#stop))
 			this.#attempt?.confirm()
 		} catch (error) {
 			const attempt = this.#attempt
@@ -75,20 +113,23 @@ class WholeTransaction extends EventEmitter {
 				// What the function threw is knex's answer, in its own form; anything else ended the wait for another attempt.
 				if (attempt === undefined || error !== attempt.thrown) throw error
 			}
-		} finally {
-			signal?.removeEventListener('abort', end)
 		}
 		return await this.#attempt?.inner
 	}
 
-	async #tryOnce(link: TransactionLink, container: Container, config: Config, abort: AbortController): Promise<void> {
+	async #tryOnce(link: TransactionLink): Promise<void> {
 		this.#attempt?.supersede()
-		const attempt = new Attempt(link, (error) => abort.abort(error))
+		this.#stop.throwIfAborted()
+		const attempt = new Attempt(link, this.#stop)
 		this.#attempt = attempt
-		const inner = this.#client.transaction(attempt.contain(container), { ...config, connection: attempt.connection })
+		const inner = this.#client.transaction(attempt.contain(this.#container), { ...this.#config, connection: attempt.connection })
 		attempt.inner = inner
 		inner.then(undefined, (error) => attempt.broke(error))
-		for (const event of events) inner.on(event, (...given) => this.emit(event, ...given))
+		if (this.#emitter !== undefined) this.#forward(attempt, this.#emitter)
 		await attempt.ended
+	}
+
+	#forward(attempt: Attempt | undefined, emitter: EventEmitter): void {
+		for (const event of events) attempt?.inner?.on(event, (...given) => emitter.emit(event, ...given))
 	}
 }
