@@ -1,5 +1,5 @@
 /** The server dies under a run of migrations: is every migration applied exactly once, and nobody needed? */
-import { migrate } from 'holdfast/knex'
+import { holdfast, migrate } from 'holdfast/knex'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Draw } from '../chaos/draw.ts'
 import { killedRun } from '../migrations/killed-run.ts'
@@ -29,6 +29,11 @@ test.each([1, 2, 3, 4])(
 		expect(await killedRun(at.server as PostgresServer, { count: 30, killAfterMs, run: (knex) => migrate(knex) })).toMatchObject(applied)
 	},
 )
+
+test('the same with an instance that is wrapped by holdfast(knex)', async () => {
+	const run = (knex: Parameters<typeof migrate>[0]) => migrate(holdfast(knex))
+	expect(await killedRun(at.server as PostgresServer, { count: 30, killAfterMs: 150, run })).toMatchObject(applied)
+})
 
 test('the answer to COMMIT is lost: the record tells that it was applied, and it is not run again', async () => {
 	const lost = at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before' })

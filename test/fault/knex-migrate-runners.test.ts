@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { RunnerEnvironment } from '../migrations/runner-process.ts'
 import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import type { PostgresServer } from '../support/postgres.ts'
@@ -48,9 +49,10 @@ test('a runner and a plain knex at once: each migration is applied once', async 
 })
 
 test('a runner that is killed leaves a lock that the next one takes over, since its session has ended', async () => {
+	const environment: RunnerEnvironment = { RUNNER_CONNECTION: JSON.stringify((at.server as PostgresServer).config(at.database)) }
 	const child = fork(join(import.meta.dirname, '../migrations/runner-process.ts'), {
 		execArgv: ['--import', 'tsx'],
-		env: { ...process.env, RUNNER_CONNECTION: JSON.stringify((at.server as PostgresServer).config(at.database)) },
+		env: { ...process.env, ...environment },
 	})
 	await until(async () => (await at.lock()).some((value) => value !== 0), { what: 'the runner to take the lock', timeoutMs: 30_000 })
 	child.kill('SIGKILL')

@@ -3,10 +3,17 @@ import { migrate } from 'holdfast/knex'
 import makeKnex from 'knex'
 import { sourceOf } from './sample.ts'
 
+/** What the process is told. */
+export interface RunnerEnvironment {
+	/** The connection, as JSON. */
+	readonly RUNNER_CONNECTION: string
+}
+
+const { RUNNER_CONNECTION } = process.env as NodeJS.ProcessEnv & RunnerEnvironment
 const migrations = new Map([['slow', { up: () => new Promise(() => {}), down: async () => {} }]])
 const knex = makeKnex({
 	client: 'pg',
-	connection: JSON.parse(process.env.RUNNER_CONNECTION ?? '{}'),
+	connection: JSON.parse(RUNNER_CONNECTION),
 	migrations: { migrationSource: sourceOf(migrations) },
 })
 const waiting = setInterval(() => {}, 1_000)
