@@ -48,6 +48,23 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await at.recorded()).toEqual(['a', 'b'])
 	})
 
+	test('a lock that a dead runner has left is taken over; one of plain knex is reported, with who is connected', async () => {
+		await at.migrate(at.knex({}))
+		await at.ask('UPDATE knex_migrations_lock SET is_locked = 2')
+		expect(await at.migrate(at.knex({ a: writes('a') }))).toEqual([1, ['a']])
+		expect(at.events).toContainEqual(expect.objectContaining({ type: 'lock freed' }))
+		await at.ask('UPDATE knex_migrations_lock SET is_locked = 1')
+		const bystander = await other()
+		try {
+			const error = await errorOf(at.migrate(at.knex({ a: writes('a'), b: writes('b') }), { runnerDeadlineMs: 200 }))
+			expect(error).toMatchObject({ code: 'HOLDFAST_MIGRATIONS_LOCKED' })
+			expect(error.message).toContain(`connection ${bystander.threadId} (`)
+			expect(await at.lock()).toEqual([1])
+		} finally {
+			await bystander.end()
+		}
+	})
+
 	test('data only: the answer to COMMIT is lost, and the record tells that it was applied', async () => {
 		await at.migrate(at.knex({}))
 		const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT;', action: 'cut after' })
