@@ -13,6 +13,7 @@ import { ownOptions } from '../mysql2/query.ts'
 import { Mysql2Transaction } from '../mysql2/scope.ts'
 import { isMysql2Pool, isMysql2PromisePool, type Mysql2Connection, type Mysql2Pool } from '../mysql2/shape.ts'
 import { type Wrapped, wrapPool } from '../mysql2/wrap.ts'
+import { Abandoning } from './abandoning.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
 import { watchIdle } from './mysql2-idle.ts'
@@ -75,15 +76,16 @@ export class Mysql2Backend implements Backend {
 		const { deadlineMs, signal, label } = ownOptions(options)
 		if (this.#refresh !== undefined) await this.#refresh()
 		const { core } = this.#wrapped
-		const abort = mayBeAbandoned ? new AbortController() : undefined
-		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
+		const abort = mayBeAbandoned ? new Abandoning(signal) : undefined
 		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
 		return new Promise((resolve, reject) => {
 			call.waiting()
 			core.ask(call, (error, connection) => {
 				call.served()
-				if (connection === undefined) reject(acquireError(call.waitFailed(error)))
-				else resolve(new Mysql2StatementConnection(this.pool, core, call, connection, abort))
+				if (connection === undefined) {
+					abort?.end()
+					reject(acquireError(call.waitFailed(error)))
+				} else resolve(new Mysql2StatementConnection(this.pool, core, call, connection, abort))
 			})
 		})
 	}

@@ -4,6 +4,7 @@ import { cut } from '../mysql2/client.ts'
 import type { Mysql2Core } from '../mysql2/core.ts'
 import { isOnce, Statement } from '../mysql2/query.ts'
 import type { Mysql2Connection, Mysql2Pool, QueryCallback } from '../mysql2/shape.ts'
+import type { Abandoning } from './abandoning.ts'
 import type { StatementConnection } from './backend.ts'
 import { keepMessage } from './faults.ts'
 import type { KnexConnection } from './shape.ts'
@@ -14,13 +15,13 @@ export class Mysql2StatementConnection implements StatementConnection {
 	readonly __knexUid: string
 	readonly #pool: Mysql2Pool
 	readonly #core: Mysql2Core
-	readonly #abort: AbortController | undefined
+	readonly #abort: Abandoning | undefined
 	// The first statement takes these over.
 	#call: Call | undefined
 	#connection: Mysql2Connection | undefined
 	#statement: Statement | undefined
 
-	constructor(pool: Mysql2Pool, core: Mysql2Core, call: Call, connection: Mysql2Connection, abort: AbortController | undefined) {
+	constructor(pool: Mysql2Pool, core: Mysql2Core, call: Call, connection: Mysql2Connection, abort: Abandoning | undefined) {
 		this.#pool = pool
 		this.#core = core
 		this.#call = call
@@ -80,6 +81,7 @@ export class Mysql2StatementConnection implements StatementConnection {
 	}
 
 	release(): void {
+		this.#abort?.end()
 		const connection = this.#connection
 		this.#connection = undefined
 		if (connection !== undefined) this.#core.settle(connection, false)

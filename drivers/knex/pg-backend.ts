@@ -15,6 +15,7 @@ import { type Inside, insideOf } from '../pg/inside.ts'
 import { ownOptions } from '../pg/query.ts'
 import { isPgPool, type PgClient, type PgPool } from '../pg/shape.ts'
 import { PgTransaction } from '../pg/transaction.ts'
+import { Abandoning } from './abandoning.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
 import type { QueryOptions } from './options.ts'
@@ -68,8 +69,7 @@ export class PgBackend implements Backend {
 
 	statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
 		const { deadlineMs, signal, label } = ownOptions(options)
-		const abort = mayBeAbandoned ? new AbortController() : undefined
-		signal?.addEventListener('abort', () => abort?.abort(signal.reason), { once: true })
+		const abort = mayBeAbandoned ? new Abandoning(signal) : undefined
 		const call = this.#core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
 		return new Promise((resolve, reject) => {
 			call.waiting()
@@ -78,7 +78,10 @@ export class PgBackend implements Backend {
 				signal: call.signal,
 				done: (error, client) => {
 					call.served()
-					if (client === undefined) return reject(acquireError(call.waitFailed(error)))
+					if (client === undefined) {
+						abort?.end()
+						return reject(acquireError(call.waitFailed(error)))
+					}
 					const connection = new PgStatementConnection(this.pool, this.#core, call, client, abort)
 					if (this.#client.version) resolve(connection)
 					else this.#welcome(client).then(() => resolve(connection), reject)

@@ -5,6 +5,7 @@ import type { PgCore } from '../pg/core.ts'
 import { isOnce, Statement, settle } from '../pg/query.ts'
 import type { PgClient, PgPool, QueryCallback, Submittable } from '../pg/shape.ts'
 import { runSubmittable } from '../pg/submittable.ts'
+import type { Abandoning } from './abandoning.ts'
 import type { StatementConnection } from './backend.ts'
 import { keepMessage } from './faults.ts'
 import type { KnexConnection } from './shape.ts'
@@ -15,13 +16,13 @@ export class PgStatementConnection implements StatementConnection {
 	readonly __knexUid: string
 	readonly #pool: PgPool
 	readonly #core: PgCore
-	readonly #abort: AbortController | undefined
+	readonly #abort: Abandoning | undefined
 	// The first statement takes these over.
 	#call: Call | undefined
 	#client: PgClient | undefined
 	#statement: Statement | undefined
 
-	constructor(pool: PgPool, core: PgCore, call: Call, client: PgClient, abort: AbortController | undefined) {
+	constructor(pool: PgPool, core: PgCore, call: Call, client: PgClient, abort: Abandoning | undefined) {
 		this.#pool = pool
 		this.#core = core
 		this.#call = call
@@ -75,6 +76,7 @@ export class PgStatementConnection implements StatementConnection {
 	}
 
 	release(): void {
+		this.#abort?.end()
 		const client = this.#client
 		this.#client = undefined
 		if (client !== undefined) settle(this.#core, client, undefined, false)

@@ -1,4 +1,5 @@
 /** What may be wrapped, and what of the instance stays as it was: settings, limits and hooks of its pool, life and end. */
+import { getEventListeners } from 'node:events'
 import { createScheduler } from 'holdfast'
 import { holdfast } from 'holdfast/knex'
 import { holdfast as wrapPool } from 'holdfast/pg'
@@ -247,6 +248,23 @@ for (const product of ['postgres', 'mysql', 'mariadb'] as const satisfies readon
 			await knex.client.releaseConnection(connection)
 			await until(() => knex.client.pool.numFree() === 1, { what: 'the connection to be back' })
 			expect(await id(knex)).toBeGreaterThan(0)
+			await knex.destroy()
+		})
+
+		test('a signal ends a statement’s wait, and remembers none that are over', async () => {
+			const knex = await setup.wrapped({ pool: { min: 0, max: 1 } })
+			const stop = new AbortController()
+			for (let call = 0; call < 3; call++) await knex.raw('select 1').timeout(5_000).options({ signal: stop.signal })
+			expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+			const held = await knex.transaction()
+			const waiting = [
+				caught(knex.raw('select 1').options({ signal: stop.signal })),
+				caught(knex.raw('select 1').timeout(5_000).options({ signal: stop.signal })),
+			]
+			await until(() => knex.client.pool.numPendingAcquires() === 2, { what: 'both callers to wait' })
+			stop.abort(new Error('changed my mind'))
+			for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ message: 'changed my mind' })
+			await held.rollback()
 			await knex.destroy()
 		})
 
