@@ -18,6 +18,9 @@ const caught = (call: PromiseLike<unknown>) =>
 	)
 const numbers = (knex: Knex) => [knex.client.pool.numUsed(), knex.client.pool.numFree(), knex.client.pool.numPendingAcquires()]
 
+// Its package is not needed, for it is never asked to connect.
+const another = 'sqlite3'
+
 describe('what is refused, by name', () => {
 	const offline = () => makeKnex({ client: 'pg', connection: { host: '127.0.0.1', port: 1 } })
 
@@ -27,7 +30,7 @@ describe('what is refused, by name', () => {
 		['the package', makeKnex, 'knex must be an instance of knex (knex({ client, connection })), got the function knex'],
 		[
 			'another database',
-			makeKnex({ client: 'sqlite3', useNullAsDefault: true }),
+			makeKnex({ client: another, useNullAsDefault: true }),
 			'the client of knex must be one of pg, cockroachdb, pg-redshift, mysql2, got "sqlite3"',
 		],
 	])('%s', (_, given, text) => {
