@@ -20,7 +20,14 @@ test.each(flavours)(
 )
 
 test('hand-written transactions over a wrapped mysql2 pool are told the truth', { timeout: 120_000 }, async () => {
-	const { failures, report } = await verdictOf({ ...mysql2, server: 'mariadb', client: 'holdfast-client', crashes: 1, faults: 20, seed: 22 })
+	const { failures, report } = await verdictOf({
+		...mysql2,
+		server: 'mariadb',
+		client: 'holdfast-client',
+		crashes: 1,
+		faults: 20,
+		seed: 22,
+	})
 	expect(failures, report).toEqual([])
 })
 
