@@ -41,8 +41,3 @@ export interface Product {
 	/** Asks what there is to know over a session. */
 	examine(session: Session): Promise<Report>
 }
-
-/** The product of a target, loaded only now: the other one's driver may not be there. */
-export async function productOf(target: Target): Promise<Product> {
-	return target.product === 'postgres' ? (await import('./postgres/product.ts')).postgres : (await import('./mysql/product.ts')).mysql
-}
