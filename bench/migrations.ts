@@ -85,7 +85,14 @@ async function kills(report: Report, server: PostgresServer): Promise<void> {
 		const spanMs = median(calm)
 		const runs: (Aftermath & Effort)[] = []
 		for (let seed = 1; seed <= seeds; seed++) {
-			runs.push(await once(server, way, outside, new Draw(seed, 3).next() * spanMs))
+			let killAfterMs = new Draw(seed, 3).next() * spanMs
+			let each = await once(server, way, outside, killAfterMs)
+			// On a busy machine the calm runs tell little: a kill that came too late is no kill.
+			for (let again = 1; !each.hit && again <= 5; again++) {
+				killAfterMs /= 2
+				each = await once(server, way, outside, killAfterMs)
+			}
+			runs.push(each)
 			report.progress(`${name}: ${seed} of ${seeds}`)
 		}
 		const number = (test: (run: Aftermath & Effort) => boolean) => runs.filter(test).length
@@ -124,7 +131,10 @@ async function kills(report: Report, server: PostgresServer): Promise<void> {
 	report.say(
 		'written after it. "Stuck": calling again and unlocking does not help, somebody has to look. Holdfast is called once; with one that',
 	)
-	report.say('has no transaction it refuses to guess when the kill hits just that one ("stuck": it says which, and how to check).')
+	report.say(
+		'has no transaction it refuses to guess when the kill hits just that one ("stuck": it says which, and how to check, and its mark in',
+	)
+	report.say('the lock stays until that is answered).')
 }
 
 async function once(server: PostgresServer, way: Way, outside: boolean, killAfterMs: number): Promise<Aftermath & Effort> {
