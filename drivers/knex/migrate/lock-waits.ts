@@ -11,6 +11,7 @@ const lookAfter = [0.25, 0.6]
 const firstLookMs = 2
 // While those in our way are known, looking whether they have gone costs nobody anything; trying does.
 const shortestLookMs = 40
+const longestAnswerMs = 500
 const longestLookMs = 150
 // After a pause this long a try is made in any case, should somebody be in our way no more although his transaction goes on.
 const certainPauseMs = 60_000
@@ -28,6 +29,7 @@ export class LockWaits {
 	#unlimited = false
 	#lookMs = shortestLookMs
 	#blockers: readonly Blocker[] = []
+	#looking: Promise<void> = Promise.resolve()
 
 	constructor(name: string, direction: Direction, settings: Settings, core: PoolCore<Connection>, lookout: Lookout) {
 		this.#name = name
@@ -51,16 +53,17 @@ export class LockWaits {
 	watch(connection: Connection): () => void {
 		const { wakeUps, clock } = this.#core.policy.scheduler
 		const limitMs = Math.max(this.lockTimeoutMs || this.#settings.lockTimeoutMs, this.#lookout.server.leastLockTimeoutMs)
-		let answered = false
 		const looks = lookAfter.map((part) =>
 			wakeUps.at(clock.now() + Math.max(firstLookMs, limitMs * part), () => {
-				this.#lookout.blockersOf(connection).then((blockers) => {
-					if (blockers.length > 0 && !answered) this.#blockers = blockers
+				const before = this.#looking
+				this.#looking = this.#lookout.blockersOf(connection).then(async (blockers) => {
+					// Also where the answer comes after the wait: the server saw us wait, or named nobody.
+					if (blockers.length > 0) this.#blockers = blockers
+					await before
 				})
 			}),
 		)
 		return () => {
-			answered = true
 			for (const look of looks) wakeUps.cancel(look)
 		}
 	}
@@ -69,6 +72,8 @@ export class LockWaits {
 	async failed(error: unknown, applied: readonly string[]): Promise<void> {
 		const { attempts = lockTries, blocked, tell } = this.#settings
 		this.#tried += 1
+		// On a busy server the answer to who is in our way comes late, and a try without it would be one in vain.
+		await this.#atMost(longestAnswerMs, this.#looking)
 		for (;;) {
 			this.#failed += 1
 			if (this.#failed >= attempts) {
@@ -82,6 +87,13 @@ export class LockWaits {
 			// A try while they are there would fail again, and hold up everybody in the meantime: the step counts as one that failed.
 			if (areGone || pauseMs >= certainPauseMs) return
 		}
+	}
+
+	/** Waits for the answer, for so long at most. */
+	async #atMost(limitMs: number, answer: Promise<void>): Promise<void> {
+		const { scheduler, ending } = this.#core.policy
+		const signals = this.#settings.signal === undefined ? [] : [this.#settings.signal]
+		await Promise.race([answer, scheduler.wait(limitMs, signals, ending)])
 	}
 
 	#blockedError(cause: unknown, applied: readonly string[]): MigrationBlockedError {

@@ -20,9 +20,10 @@ export class Lookout {
 		return this.#server()
 	}
 
-	/** Opens the session ahead of need. */
-	prepare(): void {
+	/** Opens the session ahead of need. Resolves when it is there, or cannot be had. */
+	async prepare(): Promise<void> {
 		this.#session ??= this.#connections.session().catch(() => undefined)
+		await this.#session
 	}
 
 	async blockersOf(waiting: Connection): Promise<readonly Blocker[]> {
@@ -41,7 +42,7 @@ export class Lookout {
 	}
 
 	async #asked<T>(question: (session: Connection) => Promise<T>, unknown: T): Promise<T> {
-		this.prepare()
+		await this.prepare()
 		const session = await this.#session
 		if (session === undefined) return unknown
 		try {

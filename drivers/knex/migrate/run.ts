@@ -19,6 +19,9 @@ interface Survey {
 	readonly lock: LockState
 }
 
+// A server that is full has no second session for us: the run goes on without.
+const longestLookoutMs = 1_000
+
 /** What is done and what is not. */
 export function list(crew: Crew): Promise<ListResult> {
 	return crew.sessions.steadily((session) => ensureTables(crew, session))
@@ -28,10 +31,12 @@ export function list(crew: Crew): Promise<ListResult> {
 export async function runBatch(crew: Crew): Promise<BatchResult> {
 	const first = await survey(crew)
 	if (first.plan.migrations.length === 0 && first.lock.by === 'nobody') return [first.batch, []]
-	crew.lookout.prepare()
+	const lookout = crew.lookout.prepare()
 	await claim(crew)
 	let result: BatchResult
 	try {
+		// Without it the first try could not see whom it waits for, and readers would be held up by a second one.
+		await Promise.race([lookout, crew.sessions.pause(longestLookoutMs)])
 		await settleUnfinished(crew)
 		// Another runner may have worked until we got the lock.
 		result = await runPlan(crew, await survey(crew))
