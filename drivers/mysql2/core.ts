@@ -118,7 +118,13 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		whenQuiet(connection, () => {
 			if (connection._pool === null) return
 			// It was out already when the pool was wrapped, and has said nothing since; or an error that says nothing of a transaction.
-			if (isUsable(connection) && !isClean(connection)) return connection.ping(() => this.takeBack(connection))
+			if (isUsable(connection) && !isClean(connection)) {
+				const stop = this.limit(connection)
+				return connection.ping(() => {
+					stop()
+					this.takeBack(connection)
+				})
+			}
 			// A transaction is still open on it, or it is dead: the next borrower must not get it.
 			if (!isClean(connection)) return this.discard(connection)
 			this.#bare.releaseConnection.call(this.#pool, connection)

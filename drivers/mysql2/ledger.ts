@@ -2,6 +2,7 @@
 import { type CommitLedger, type CommitMark, type CommitVerdict, HoldfastError, ledgerRetentionHours } from '../../src/driver.ts'
 import { errnoOf } from './begin.ts'
 import { execute } from './client.ts'
+import { isReadOnly, readOnlyColumns } from './read-only.ts'
 import type { Mysql2Connection } from './shape.ts'
 import { type Slot, Slots } from './slots.ts'
 
@@ -129,12 +130,9 @@ export class Ledger {
 		const { slot } = mark
 		if (this.#now() - mark.atMs > (ledgerRetentionHours / 2) * 3_600_000)
 			return { state: 'unknown', why: `The ledger keeps a token for ${ledgerRetentionHours} hours only.` }
-		const [server] = await rowsOf(
-			connection,
-			`SELECT @@global.read_only AS readOnly, @@innodb_read_only AS replica, IS_USED_LOCK('${slot.lock}') AS holder`,
-		)
+		const [server] = await rowsOf(connection, `SELECT ${readOnlyColumns}, IS_USED_LOCK('${slot.lock}') AS holder`)
 		// A replica may not have got that far, and its rows are not locked: wait until it is promoted or replaced.
-		if (isOn(server?.readOnly) || isOn(server?.replica)) return { state: 'running' }
+		if (isReadOnly(server)) return { state: 'running' }
 		// The connection that this server knows by our lock and by our id is ours. Ids alone begin again with each restart.
 		if (server?.holder !== null && Number(server?.holder) === mark.threadId && (await this.#kill(connection, mark.threadId)))
 			return { state: 'running' }
@@ -142,6 +140,8 @@ export class Ledger {
 		if (found === 'locked') return { state: 'running' }
 		if (found === 'missing' && mark.kept)
 			return { state: 'unknown', why: 'The row of the ledger is gone: somebody has emptied the table, or this is another database.' }
+		// Asking has left a row there.
+		slot.kept = true
 		this.#slots.resolved(slot)
 		return found === mark.token ? { state: 'applied' } : { state: 'not applied' }
 	}
@@ -234,6 +234,3 @@ type Rows = ReadonlyArray<Record<string, unknown>>
 async function rowsOf(connection: Mysql2Connection, text: string, values?: readonly unknown[]): Promise<Rows> {
 	return (await execute(connection, text, values)) as Rows
 }
-
-// MariaDB 12 answers with words.
-const isOn = (value: unknown): boolean => value !== undefined && value !== null && !['0', 'OFF'].includes(String(value).toUpperCase())

@@ -3,7 +3,7 @@ import { type Call, type CommitMark, controlStatements, HoldfastError, mayContro
 import { errnoOf } from './begin.ts'
 import { cut, lent, type OwnMethods } from './client.ts'
 import type { Mysql2Core } from './core.ts'
-import { standIn } from './facade.ts'
+import { standIn, whileMoving } from './facade.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import { forgiveRollback, isAlive, isBusy, sessionOf } from './state.ts'
 import type { Mysql2TransactionDriver } from './transaction.ts'
@@ -13,6 +13,8 @@ interface CommandMaker {
 	createQuery(sql: unknown, values: unknown, callback: QueryCallback | undefined, config: unknown): Command
 }
 
+// What a borrower does besides statements that a fresh session would not know of.
+const ofSession = ['changeUser', 'prepare'] as const
 const endings = new Set(['begin', 'commit', 'rollback'])
 const restarts = new Set(['begin', 'rollback'])
 
@@ -53,6 +55,13 @@ export class Loan {
 		lent.set(connection, this.#own)
 		for (const method of ['query', 'execute'] as const)
 			connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
+		const sessionMethods: Record<string, (...given: unknown[]) => unknown> = connection as never
+		for (const name of ofSession) {
+			sessionMethods[name] = (...given) => {
+				this.#sent += 1
+				return Object.getPrototypeOf(connection)[name].apply(connection, given)
+			}
+		}
 	}
 
 	#end(): void {
@@ -61,6 +70,7 @@ export class Loan {
 			if (this.#patched) connection[method] = this.#own[method]
 			else delete connection[method]
 		}
+		for (const name of ofSession) delete (connection as Record<string, unknown>)[name]
 		lent.delete(this.#connection)
 	}
 
@@ -102,15 +112,23 @@ export class Loan {
 				if (done !== undefined) done(...told)
 				else if (told[0] !== null && told[0] !== undefined) command.emit('error', told[0])
 			}
-			if (error === null || error === undefined || this.#sent > 0 || !this.#core.breaks(error)) return tell(error, ...answer)
-			const call = this.#core.call({})
+			if (error === null || error === undefined || this.#sent > 0 || held._released || !this.#core.breaks(error))
+				return tell(error, ...answer)
+			const left = new AbortController()
+			const call = this.#core.call({ signal: left.signal })
 			const fault = { ...call.classify(error, 'statement'), outcome: 'not_sent' as const }
+			const moved = whileMoving(held, () => left.abort(error))
 			// Nothing can have been applied.
 			call
 				.next(error, fault, 'statement', { idempotent: true, reads: () => true })
 				.then(() => this.#fresh(call))
+				.finally(moved)
 				.then(
 					(fresh) => {
+						if (left.signal.aborted) {
+							fresh.release()
+							return tell(error)
+						}
 						new Loan(this.#core, this.#driver, fresh, this.#unusable)
 						standIn(held, fresh)
 						fresh.query(sql, undefined, tell)
@@ -164,6 +182,11 @@ export class Loan {
 				const told = errnoOf(error) !== undefined
 				if (told || error === null || error === undefined) ledger?.answered(marking)
 				if (error === null || error === undefined) return
+				// A branch of XA takes nothing more before its COMMIT, which goes without a mark.
+				if (errnoOf(error) === wrongXaState) {
+					mark = undefined
+					return
+				}
 				// A transaction that cannot write has nothing to prove.
 				if (this.#driver.ledger?.isReadOnly(error)) {
 					mark = undefined
@@ -209,6 +232,9 @@ export class Loan {
 		})
 	}
 }
+
+/** ER_XAER_RMFAIL. */
+const wrongXaState = 1399
 
 /** ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: nothing was written before, either. A server may have turned read-only since. */
 const readOnlyTransaction = 1792

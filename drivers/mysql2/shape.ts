@@ -15,6 +15,7 @@ export interface Command extends EventEmitter {
 	/** The step that gets the next packet, and the one that gets the first of each answer. */
 	readonly next?: unknown
 	readonly resultsetHeader?: unknown
+	readonly row?: unknown
 	readonly infileOk?: unknown
 	readonly pingResponse?: unknown
 	readonly resetConnectionResponse?: unknown
@@ -59,6 +60,8 @@ export interface Mysql2Connection extends EventEmitter {
 	readonly stream: { destroy(error?: Error): unknown; readonly destroyed?: boolean }
 	/** The pool that it is in; null once it has left it. */
 	_pool: Mysql2Pool | null
+	/** Its borrower has given it back. */
+	readonly _released: boolean
 	/** What runs, and what waits behind it. */
 	readonly _command: Command | null | undefined
 	readonly _commands: Queue<Command>

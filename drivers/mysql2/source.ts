@@ -2,6 +2,7 @@
 import { errorMonitor } from 'node:events'
 import type { ConnectionSource } from '../../src/driver.ts'
 import { cut, execute } from './client.ts'
+import { isReadOnly, type ReadOnlyRow, readOnlyColumns } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
 import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
 
@@ -37,6 +38,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 				this.#writes = true
 			},
 			refused: (connection) => on.broken(connection),
+			cutShort: (connection) => cut(connection),
 		}
 		if (disabled) return
 		const all = pool._allConnections
@@ -130,8 +132,8 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			done(alive)
 		}
 		if (this.#writes) {
-			execute(connection, 'SELECT @@global.read_only AS readOnly').then(
-				(rows) => tell((rows as Array<{ readOnly: unknown }>)[0]?.readOnly === 0),
+			execute(connection, `SELECT ${readOnlyColumns}`).then(
+				(rows) => tell(!isReadOnly((rows as ReadOnlyRow[])[0])),
 				() => tell(false),
 			)
 		} else {

@@ -21,6 +21,8 @@ export interface SessionEvents {
 	wrote(): void
 	/** The server takes no writes. */
 	refused(connection: Mysql2Connection): void
+	/** mysql2 has ended a command in the middle of its answer. */
+	cutShort(connection: Mysql2Connection): void
 }
 
 const sessions = new WeakMap<Mysql2Connection, Session>()
@@ -78,10 +80,18 @@ export function hearSession(connection: Mysql2Connection, isNew: boolean, on: Se
 	const session: Session = { ...unheard, inTransaction: isNew ? false : undefined }
 	sessions.set(connection, session)
 	const { handlePacket } = connection
+	let over = false
 	connection.handlePacket = (packet) => {
+		if (over) return
 		// A paused connection keeps its packets and handles them again later.
-		if (packet !== undefined && !connection._paused) hear(connection, session, packet, on)
+		if (packet === undefined || connection._paused) return handlePacket.call(connection, packet)
+		const reader = isRow(connection._command, packet) ? connection._command : undefined
+		hear(connection, session, packet, on)
 		handlePacket.call(connection, packet)
+		// A `typeCast` that throws ends its command, and the rows that still come would be taken for the answer of the next one.
+		if (reader === undefined || reader?.next) return
+		over = true
+		on.cutShort(connection)
 	}
 }
 
@@ -126,11 +136,17 @@ const runsOthers = /^\s*(?:call|execute|begin)\b|;/i
 
 const mayBegin = (sql: string, errno: number): boolean => (errno === parseError ? runsOthers.test(sql) : !beginsNothing.test(sql))
 
-// ER_LOCK_DEADLOCK, ER_XA_RBDEADLOCK (MySQL manual, "InnoDB Error Handling"): the session goes on without a transaction.
-const rollBack = new Set([1213, 1614])
+// ER_LOCK_DEADLOCK, ER_XA_RBDEADLOCK (MySQL manual, "InnoDB Error Handling"), ER_LOCK_TABLE_FULL, and ER_CHECKREAD of MariaDB's snapshot
+// isolation (InnoDB's row_mysql_handle_errors): the session goes on without a transaction.
+const rollBack = new Set([1213, 1614, 1206, 1020])
 
 const saysReadOnly = (buffer: Uint8Array, offset: number, end: number): boolean =>
 	Buffer.from(buffer.buffer, buffer.byteOffset + offset, end - offset).includes('read-only')
+
+function isRow(command: Command | null | undefined, { buffer, offset, end }: Packet): boolean {
+	if (!command?.next || command.next !== command.row) return false
+	return buffer[offset] !== err && (buffer[offset] !== eof || end - offset >= longestEof)
+}
 
 // A row of a prepared statement begins with the same byte as an OK packet, so the step that waits for the packet decides.
 function awaitsOk(command: Command | null | undefined): boolean {

@@ -159,6 +159,25 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ask(pool, 'SELECT (SELECT COUNT(*) FROM dirty) AS n, @@autocommit AS autocommit')).toEqual({ n: 0, autocommit: 1 })
 	})
 
+	test('a typeCast that throws ends its connection: rows that still come are not taken for the next answer', async () => {
+		const pool = setup.wrapped(one)
+		const slow = "SELECT n, REPEAT('x', 40000) AS x, SLEEP(0.05) FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 3) AS t"
+		const mine = new Error('mine')
+		const typeCast = () => {
+			throw mine
+		}
+		const failed = { sql: slow, typeCast }
+		const caught = (call: Promise<unknown>) => call.catch((error: unknown) => error)
+		expect(await caught(pool.promise().query(failed))).toBe(mine)
+		expect(await ask(pool, 'SELECT 1 AS n')).toEqual({ n: 1 })
+		const connection = await borrow(pool)
+		expect(await caught(connection.promise().execute(failed))).toBe(mine)
+		connection.release()
+		expect(await ask(pool, 'SELECT 2 AS n')).toEqual({ n: 2 })
+		expect(await caught(pool.transaction((tx) => tx.query(failed)))).toBe(mine)
+		expect(await ask(pool, 'SELECT 3 AS n')).toEqual({ n: 3 })
+	})
+
 	test('resetOnRelease resets what a borrower has set, and the connection is used on', async () => {
 		const pool = setup.wrapped({ ...one, resetOnRelease: true } as PoolOptions)
 		const connection = await borrow(pool)

@@ -31,6 +31,8 @@ describe.each(flavours)('%s', (flavour) => {
 	const idOf = async (on: Pick<WrappedPool, 'query'>) =>
 		(await first<{ id: number }>(on.query<RowDataPacket[]>('SELECT CONNECTION_ID() AS id'))).id
 
+	const sizeOf = (pool: WrappedPool) => (pool.pool as unknown as { _allConnections: { length: number } })._allConnections.length
+
 	test('1,000 callers on 3 pools wait out an outage with at most one connection attempt in flight, and all are served', async () => {
 		const scheduler = createScheduler()
 		const pools = [1, 2, 3].map(() => at.wrap({ scheduler }))
@@ -198,6 +200,30 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(now.filter((id) => before.includes(id) && id !== victim?.id).length).toBeLessThan(before.length)
 		asked.release()
 		await at.server.applySettings({ read_only: 0 })
+	})
+
+	test('a pool that gets its numbers as texts keeps the connections that take writes', async () => {
+		const pool = at.wrap({}, { connectionLimit: 3, supportBigNumbers: true, bigNumberStrings: true })
+		await pool.query('INSERT INTO written VALUES (1)')
+		const lent = await Promise.all([pool.getConnection(), pool.getConnection(), pool.getConnection()])
+		for (const connection of lent) connection.release()
+		await at.server.killConnection(lent[0]?.threadId as number)
+		await until(() => sizeOf(pool) === 2, { what: 'the loss to be noticed' })
+		const again = await Promise.all([pool.getConnection(), pool.getConnection(), pool.getConnection()])
+		const kept = new Set(again.map(({ threadId }) => threadId))
+		expect(lent.map(({ threadId }) => kept.has(threadId))).toEqual([false, true, true])
+		for (const connection of again) connection.release()
+	})
+
+	test('a server that falls silent while a connection is cleared for the next caller costs that connection, and not its place', async () => {
+		const pool = at.wrap({ scheduler: createScheduler({ probeTimeoutMs: 200 }) }, { connectionLimit: 1 })
+		await pool.query('SELECT 1')
+		const silent = at.proxy.intercept({ from: 'client', match: ({ type }) => type === 'COM_PING', action: 'black hole' })
+		await expect(pool.query('DROP TABLE no_such_table')).rejects.toMatchObject({ errno: 1051 })
+		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
+		expect(silent.hits).toBe(1)
+		// What was swallowed on this link was its end as well.
+		at.proxy.resetAll()
 	})
 
 	test('a borrower that meets a read-only server leaves a connection that nobody gets', async () => {
