@@ -1,6 +1,6 @@
 /** How does a statement take BEGIN along? A query of pg's own that sends BEGIN, and what marks it, in front of itself. */
 import { type Marked, type Marking, sendMarked, shortEnough, wasPrepared } from './begin.ts'
-import type { PgClient, PgQuery, PgQueryClass } from './shape.ts'
+import type { PgClient, PgQuery, PgQueryClass, QueryCallback } from './shape.ts'
 import { isAlive } from './state.ts'
 
 /** What is taken along, and who is told. */
@@ -10,11 +10,15 @@ export interface Freight {
 	opened(marked: Marked): void
 	/** BEGIN or the marking failed, or the link: the statement was not run. `begun` is set where BEGIN had opened a transaction. */
 	failed(error: unknown, begun: string | undefined): void
+	/** Somebody who wraps `client.query` has handed on a copy of the carrier. Nothing was sent. */
+	copied(): void
 }
 
 /** A query that carries a BEGIN. */
 export interface Carrier extends PgQuery {
 	carry(client: PgClient, freight: Freight): void
+	/** Whether anything was sent: pg refuses some arguments, and whoever wraps `client.query` may refuse as well. */
+	readonly sent: boolean
 }
 
 type CarrierClass = new (config: unknown, values: unknown) => Carrier
@@ -54,23 +58,46 @@ function queryClassOf(client: PgClient): PgQueryClass | undefined {
 	return typeof Query?.prototype?.prepare === 'function' && typeof Query.prototype.requiresPreparation === 'function' ? Query : undefined
 }
 
-/** The server tells where in the text the error is. */
-function movePosition(error: unknown, shift: number): void {
-	if (shift === 0 || typeof error !== 'object' || error === null) return
+/** The server tells where in the text the error is. In BEGIN itself, it stays as it is. */
+function movePosition(error: unknown, ahead: number): void {
+	if (ahead === 0 || typeof error !== 'object' || error === null) return
 	const told = error as { position?: unknown }
-	if (typeof told.position === 'string') told.position = String(Number(told.position) + shift)
+	const position = Number(told.position)
+	if (typeof told.position === 'string' && position > ahead) told.position = String(position - ahead)
 }
 
+const ignored: QueryCallback = () => {}
+
 function carrierFrom(Query: PgQueryClass): CarrierClass {
-	return class extends Query implements Carrier {
+	return class Carrying extends Query implements Carrier {
 		#client: PgClient | undefined
 		#freight: Freight | undefined
+		#sent = false
 		#preparing = false
 		#name: string | undefined
 		#begun: string | undefined
 		/** Characters in front of the statement's own text. */
 		#ahead = 0
 		#row: Marked['row']
+
+		constructor(config: unknown, values: unknown) {
+			super(config, values)
+			const { submit, handleError, handleReadyForQuery } = Carrying.prototype
+			// Whoever wraps `client.query` may hand on a copy, with a comment in its text, say. Of its own it has these, so that pg does not take
+			// the copy for a plain config, and run the statement without its BEGIN.
+			Object.assign(this, { original: this, submit, handleError, handleReadyForQuery })
+			// For a query object pg reads it there.
+			const limit = (config as { query_timeout?: unknown }).query_timeout
+			if (limit !== undefined) Object.assign(this, { query_timeout: limit })
+		}
+
+		static originalOf(query: object): Carrying | undefined {
+			return #freight in query ? undefined : (query as { original: Carrying }).original
+		}
+
+		get sent(): boolean {
+			return this.#sent
+		}
 
 		carry(client: PgClient, freight: Freight): void {
 			this.#client = client
@@ -87,27 +114,38 @@ function carrierFrom(Query: PgQueryClass): CarrierClass {
 		}
 
 		override submit(connection: unknown): unknown {
+			const original = Carrying.originalOf(this)
+			if (original !== undefined) {
+				// pg waits for an answer to its active query.
+				;(connection as { sync(): void }).sync()
+				original.#freight?.copied()
+				return null
+			}
 			// It checks its own name, and refuses before anything is sent.
 			this.#preparing = true
 			this.name = this.#name
-			const { text } = this
 			try {
-				// In the simple protocol they are one text; an error in it ends the whole of it.
-				if (!this.requiresPreparation()) {
-					const begin = `${this.#freight?.text};`
-					this.#ahead = begin.length
-					this.text = begin + text
-				}
-				return super.submit(connection)
+				return super.submit(this.requiresPreparation() ? connection : this.#behindBegin(connection))
 			} finally {
-				this.text = text
 				this.#preparing = false
 				if (this.#freight !== undefined) this.name = undefined
 			}
 		}
 
+		/** In the simple protocol they are one text; an error in it ends the whole of it. The text itself may be a getter of a tracer's by now. */
+		#behindBegin(connection: unknown): unknown {
+			const begin = `${this.#freight?.text};`
+			const query = (text: string) => {
+				this.#sent = true
+				this.#ahead = begin.length
+				;(connection as { query(text: string): void }).query(begin + text)
+			}
+			return Object.create(connection as object, { query: { value: query } })
+		}
+
 		override prepare(connection: unknown): void {
 			const freight = this.#freight as Freight
+			this.#sent = true
 			sendMarked(this.#client as PgClient, connection, freight.text, freight.marking)
 			super.prepare(connection)
 		}
@@ -129,17 +167,26 @@ function carrierFrom(Query: PgQueryClass): CarrierClass {
 			freight.opened({ row: this.#row, tag: message.text, begun: this.#begun })
 		}
 
+		override handleReadyForQuery(connection: unknown): void {
+			if (Carrying.originalOf(this) === undefined) super.handleReadyForQuery(connection)
+			else this.callback?.(undefined)
+		}
+
 		override handleError(error: unknown, connection: unknown): void {
+			if (Carrying.originalOf(this) !== undefined) return this.callback?.(error)
 			const freight = this.#freight
+			movePosition(error, this.#ahead)
+			if (freight === undefined || !this.#sent) return super.handleError(error, connection)
 			// A value that cannot be turned into text: BEGIN is on its way all the same.
-			if (freight === undefined) movePosition(error, -this.#ahead)
-			if (freight === undefined || (this.#preparing && isAlive(this.#client as PgClient))) return super.handleError(error, connection)
+			if (this.#preparing && isAlive(this.#client as PgClient)) return super.handleError(error, connection)
 			this.#freight = undefined
-			this.callback = undefined
 			// The statement was skipped, its Parse included.
 			const known = (connection as { submittedNamedStatements?: Record<string, unknown> }).submittedNamedStatements
 			if (known !== undefined && this.#name !== undefined) delete known[this.#name]
 			freight.failed(error, this.#begun)
+			// pg's clock for a `query_timeout` is stopped by it. After one the lost link is told as well.
+			this.callback?.(error)
+			this.callback = ignored
 		}
 	}
 }

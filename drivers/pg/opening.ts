@@ -2,7 +2,7 @@
 import type { Begun, CommitMark } from '../../src/driver.ts'
 import { beginAgain, beginNow } from './begin-now.ts'
 import { carrierOf, carries } from './carrier.ts'
-import { query } from './query.ts'
+import { query, snapshot, snapshotValues } from './query.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { isBusy } from './state.ts'
 import type { Witness } from './witness.ts'
@@ -60,31 +60,39 @@ export class Opening implements Begun {
 	}
 
 	/** Runs a statement in the transaction: the first one takes the BEGIN along where it can. */
-	run(config: unknown, values: unknown, callback: QueryCallback): unknown {
-		if (this.#state === 'open') return query(this.#client, config, values, callback)
-		this.#witness?.prepare?.(this.#client)
-		if (this.#state !== 'put off' || isBusy(this.#client) || !carries(this.#client, config)) {
-			this.open((error) => (error === undefined ? this.#query(config, values, callback) : callback(error)))
-			return undefined
+	run(config: unknown, values: unknown, callback: QueryCallback): void {
+		if (this.#state === 'open') {
+			query(this.#client, config, values, callback)
+			return
 		}
-		return this.#carry(config, values, callback)
+		this.#witness?.prepare?.(this.#client)
+		const given = snapshot(config)
+		const givenValues = snapshotValues(values)
+		if (this.#state !== 'put off' || isBusy(this.#client) || !carries(this.#client, config)) this.#runOnceOpen(given, givenValues, callback)
+		else this.#carry(given, givenValues, callback)
 	}
 
-	#carry(config: unknown, values: unknown, callback: QueryCallback): unknown {
+	#runOnceOpen(config: unknown, values: unknown, callback: QueryCallback): void {
+		this.open((error) => (error === undefined ? this.#query(config, values, callback) : callback(error)))
+	}
+
+	#carry(config: unknown, values: unknown, callback: QueryCallback): void {
 		const witness = this.#witness
 		const marking = witness?.marking(this.#client)
-		// What is sent again after a failed marking must be what the call said.
-		const given = typeof config === 'object' ? { ...config } : config
-		const first = new (carrierOf(this.#client))(given, values)
+		const first = new (carrierOf(this.#client))(config, values)
+		// The statement is left to another query object: of this one nobody hears any more.
+		let left = false
 		first.carry(this.#client, {
 			text: this.#text,
 			marking,
 			opened: (marked) => this.#opened(marking && witness?.read(this.#client, marked, marking)),
 			failed: (error, begun) => {
+				left = true
 				beginAgain(this.#client, this.#text, witness, marking, { failed: error, begun }).then(
 					({ mark }) => {
+						// Before those that have waited for it.
+						this.#query(config, values, callback)
 						this.#opened(mark)
-						this.#query(given, values, callback)
 					},
 					(final: unknown) => {
 						this.#failed(final)
@@ -92,9 +100,32 @@ export class Opening implements Begun {
 					},
 				)
 			},
+			copied: () => {
+				left = true
+				this.#state = 'put off'
+				this.#runOnceOpen(config, values, callback)
+			},
 		})
 		this.#state = 'under way'
-		return this.#client.query(first, undefined, callback)
+		const done: QueryCallback = (error, result) => {
+			if (left) return
+			if (!first.sent) this.#notSent()
+			callback(error, result)
+		}
+		try {
+			// In second place every pg 8 takes the callback of a query object.
+			this.#client.query(first, done)
+		} catch (error) {
+			if (!first.sent) this.#notSent()
+			throw error
+		}
+	}
+
+	/** Its arguments were refused: the transaction can still begin with another statement, and those that wait do not wait any longer. */
+	#notSent(): void {
+		if (this.#state !== 'under way') return
+		this.#state = 'put off'
+		if (this.#waiting !== undefined) this.open(() => {})
 	}
 
 	#query(config: unknown, values: unknown, callback: QueryCallback): void {

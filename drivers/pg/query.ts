@@ -91,7 +91,7 @@ export class Statement implements Repeatability {
 		const options = ownOptions(config)
 		this.#core = core
 		this.#config = snapshot(config)
-		this.#values = Array.isArray(values) ? [...values] : values
+		this.#values = snapshotValues(values)
 		this.#done = done
 		this.#call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
@@ -171,14 +171,16 @@ export class Statement implements Repeatability {
 	}
 }
 
-/** A rerun must send what the call said, also where the caller has used its config for another call since. */
-function snapshot(config: unknown): unknown {
+/** What is sent later, or again, must be what the call said, also where the caller has used its config for another call since. */
+export function snapshot(config: unknown): unknown {
 	if (typeof config !== 'object' || config === null || Array.isArray(config)) return config
 	const prototype = Object.getPrototypeOf(config)
 	if (prototype !== Object.prototype && prototype !== null) return config
 	const { values } = config as { values?: unknown }
 	return Array.isArray(values) ? { ...config, values: [...values] } : { ...config }
 }
+
+export const snapshotValues = (values: unknown): unknown => (Array.isArray(values) ? [...values] : values)
 
 /** Sends it. Before 8.23 pg writes the callback into the caller's object, where `client.query(config)` would find it later. */
 export function query(client: PgClient, config: unknown, values: unknown, callback: QueryCallback): unknown {

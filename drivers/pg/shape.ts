@@ -38,6 +38,7 @@ export interface PgQuery extends Submittable {
 	prepare(connection: unknown): void
 	handleDataRow(message: { fields: ReadonlyArray<string | null> }): void
 	handleCommandComplete(message: { text: string }, connection: unknown): void
+	handleReadyForQuery(connection: unknown): void
 	handleError(error: unknown, connection: unknown): void
 }
 

@@ -51,8 +51,14 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 
 	async execute(client: PgClient, text: string): Promise<void> {
 		const opening = openingOf(client)
-		if (opening !== undefined && opening.state !== 'open') await opened(opening)
-		await execute(client, text)
+		try {
+			if (opening !== undefined && opening.state !== 'open') await opened(opening)
+			await execute(client, text)
+		} catch (error) {
+			// After a `query_timeout`, say, the server may never answer on this connection again: the end must not wait for it.
+			if (this.#core.breaks(error)) cut(client)
+			throw error
+		}
 	}
 
 	async rollback(client: PgClient): Promise<void> {
@@ -152,7 +158,10 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 			return this.#submit(config as Submittable, values, callback)
 		}
 		const given = typeof values === 'function' ? undefined : values
-		if (done !== undefined) return this.#run(config, given, this.#once(done))
+		if (done !== undefined) {
+			this.#run(config, given, this.#once(done))
+			return undefined
+		}
 		return new Promise((resolve, reject) => {
 			const settled: QueryCallback = (error, result) => {
 				if (error === null || error === undefined) resolve(result)
@@ -162,10 +171,11 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 		}).catch(rewriteStack)
 	}
 
-	#run(config: unknown, values: unknown, callback: QueryCallback): unknown {
+	#run(config: unknown, values: unknown, callback: QueryCallback): void {
 		const { connection } = this.state
 		const opening = openingOf(connection)
-		return opening === undefined ? query(connection, config, values, callback) : opening.run(config, values, callback)
+		if (opening === undefined) query(connection, config, values, callback)
+		else opening.run(config, values, callback)
 	}
 
 	/** A query object is handed back at once, whenever it can be sent. */
@@ -191,7 +201,7 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 		}
 	}
 
-	/** After a `query_timeout`, say, the server may never answer on this connection again: the end must not wait for it. */
+	/** A connection that is broken, or only silent, is cut here too. */
 	#heard(error: unknown): void {
 		this.ended(error)
 		if (error !== null && error !== undefined && this.#core.breaks(error)) cut(this.state.connection)

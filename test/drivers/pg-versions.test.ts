@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { installPrivatePackage, serversFolder } from '../support/private-package.ts'
 import { contract, type Subject } from './contract.ts'
+import { openingKept } from './opening-cases.ts'
 import { pgSubject } from './pg-subject.ts'
 
 const folder = join(serversFolder, 'pg')
@@ -42,6 +43,11 @@ for (const [alias, version] of versions) {
 			subject ??= pgSubject(() => server, classes.get(alias) as typeof pg.Pool)
 			return subject
 		})
+		openingKept(`pg ${version}`, () => ({
+			server,
+			Pool: classes.get(alias) as typeof pg.Pool,
+			limitsQueries: alias !== 'pg-8.11',
+		}))
 	})
 }
 
