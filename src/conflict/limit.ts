@@ -13,20 +13,27 @@ export interface Ended {
 }
 
 // A span that is judged: long enough to tell rates apart, short enough to react. Slow transactions are judged by the clock.
-const leastEnded = 8
+const leastEnded = 16
 const longestSpanMs = 250
 // Commits for the time of one place, beside those of a transaction alone. Where each further transaction hinders all others a little more,
 // the sum is best at a half; where the processor or the disk is full it stays the same below that. A third is near the best of both.
 const worthwhileShare = 1 / 3
-// Two together must at least do more than one alone.
-const betterThanAlone = 1.1
+// Two or three together must do as much as one alone, less what noise makes of it; and the more, the more of them lose, for what they gain
+// the first deadlock takes away.
+const asGoodAsAlone = 1
+const betterPerLost = 2.5
 // Above this share of lost attempts no further transaction is let in, whatever the rates: other processes may suffer that we cannot see.
 const mostLostShare = 1 / 3
+// What was gained longer ago excuses no deadlock of today.
+const longestStintMs = 20_000
 const steepestRaise = 2
 const steepestFall = 0.5
-// What an attempt to raise the limit has cost is earned back before the next one: at most a tenth of the time goes into trying.
+// What a limit has cost that was too high is earned back before more is tried: ten times as long after a fall to 1, where little is given
+// up meanwhile, and less at a higher one.
 const holdPerCost = 10
-const shortestHoldMs = 1_000
+const leastHoldPerCost = 2
+const shortestHoldMs = 500
+const holdGrowth = 3
 const longestHoldMs = 30_000
 
 export class Limit {
@@ -36,24 +43,33 @@ export class Limit {
 	#lost = 0
 	#placeMs = 0
 	#spanBeganAtMs: number
+	/** Since the limit was last raised from 1: what came of letting more than one run. */
+	#stintBeganAtMs: number
+	#stintCommits = 0
 	/** The limit was raised for this span. */
 	#raised = false
 	#holdMs = shortestHoldMs
 	#holdUntilMs: number
 
-	/** `hesitates`: it is known that two are too many, so that is not tried at once. */
-	constructor(nowMs: number, hesitates: boolean) {
+	constructor(nowMs: number) {
 		this.#spanBeganAtMs = nowMs
-		this.#holdUntilMs = nowMs + (hesitates ? shortestHoldMs : 0)
+		this.#stintBeganAtMs = nowMs
+		this.#holdUntilMs = nowMs
 	}
 
 	get value(): number {
 		return Math.floor(this.#limit)
 	}
 
+	/** How long one transaction takes that is alone, in milliseconds; undefined while none was. */
+	get aloneMs(): number | undefined {
+		return this.#aloneRate === undefined ? undefined : 1 / this.#aloneRate
+	}
+
 	/** Takes note of an attempt, and may change the limit. */
 	ended({ end, startedAtMs, nowMs, wanted }: Ended): void {
 		if (end === 'other') return
+		if (end === 'committed') this.#stintCommits += 1
 		// What began under another limit tells of that one; only a raise is blamed for what it hindered.
 		if (startedAtMs < this.#spanBeganAtMs && !this.#raised) return
 		if (end === 'committed') this.#committed += 1
@@ -71,6 +87,10 @@ export class Limit {
 	}
 
 	#judge(nowMs: number, wanted: boolean): void {
+		if (nowMs - this.#stintBeganAtMs > longestStintMs) {
+			this.#stintBeganAtMs = (this.#stintBeganAtMs + nowMs) / 2
+			this.#stintCommits /= 2
+		}
 		const rate = this.#placeMs > 0 ? this.#committed / this.#placeMs : 0
 		const lostShare = this.#lost / (this.#committed + this.#lost)
 		if (this.value === 1) {
@@ -78,26 +98,34 @@ export class Limit {
 			this.#raise(this.#aloneRate !== undefined && lostShare <= mostLostShare ? steepestRaise : 1, nowMs, wanted)
 			return
 		}
-		const worthwhile = (this.#aloneRate ?? 0) * Math.max(worthwhileShare, betterThanAlone / this.value)
+		const worthwhile = (this.#aloneRate ?? 0) * Math.max(worthwhileShare, (asGoodAsAlone + betterPerLost * lostShare) / this.value)
 		const factor = worthwhile > 0 ? rate / worthwhile : 0
 		if (factor < 1) this.#lower(Math.max(factor, steepestFall), nowMs)
 		else this.#raise(lostShare <= mostLostShare ? Math.min(factor, steepestRaise) : 1, nowMs, wanted)
 	}
 
 	#raise(factor: number, nowMs: number, wanted: boolean): void {
-		if (this.#raised) this.#holdMs = Math.max(this.#holdMs / 2, shortestHoldMs)
+		if (this.#raised) this.#holdMs = Math.max(this.#holdMs / holdGrowth, shortestHoldMs)
 		const before = this.value
+		if (before === 1) this.#beginStint(nowMs)
 		if (wanted && nowMs >= this.#holdUntilMs) this.#limit *= factor
 		this.#begin(nowMs, this.value > before)
 	}
 
 	#lower(factor: number, nowMs: number): void {
+		// Deadlocks included, more than one did less than one alone would have done in that time.
+		const inVain = this.#stintCommits < (this.#aloneRate ?? 0) * (nowMs - this.#stintBeganAtMs)
+		this.#limit = inVain ? 1 : Math.max(1, this.#limit * factor)
 		const costMs = nowMs - this.#spanBeganAtMs
-		const holdMs = Math.max(this.#raised ? this.#holdMs : 0, holdPerCost * costMs)
+		const holdMs = Math.max(this.#raised ? this.#holdMs : 0, Math.max(holdPerCost / this.#limit, leastHoldPerCost) * costMs)
 		this.#holdUntilMs = nowMs + Math.min(holdMs, longestHoldMs)
-		if (this.#raised) this.#holdMs = Math.min(2 * this.#holdMs, longestHoldMs)
-		this.#limit = Math.max(1, this.#limit * factor)
+		if (this.#raised) this.#holdMs = Math.min(holdGrowth * this.#holdMs, longestHoldMs)
 		this.#begin(nowMs, false)
+	}
+
+	#beginStint(nowMs: number): void {
+		this.#stintBeganAtMs = nowMs
+		this.#stintCommits = 0
 	}
 
 	#begin(nowMs: number, raised: boolean): void {

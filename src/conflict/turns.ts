@@ -17,10 +17,8 @@ const lossesBeforeAlone = 5
 // When none has ended for so long, one more is let in all the same: what runs may itself be waiting for one that waits here (a transaction
 // inside another, a connection that somebody keeps). Longer than a deadlock takes to be found, deadlock_timeout being 1 s.
 const patienceMs = 1_500
-// How soon more are let in where nobody has lost: at once, so to speak, before any transaction has ended, and later where transactions
-// have ended sooner than that before, for then these may be waiting for one another.
-const firstPatienceMs = 10
-const calmPatienceMs = 100
+// How often it is looked whether more may run where nobody has lost.
+const calmStepMs = 100
 // Labels name kinds of work. Where there are more they name something else, and the rest share the lane of those without.
 const mostLabels = 100
 
@@ -38,8 +36,9 @@ export class Turns {
 	#running = 0
 	#waiting = 0
 	#lastProgressMs = 0
-	#lastEndMs: number | undefined
 	#valve: WakeUp | undefined
+	/** Lanes whose limit rises in a moment. */
+	readonly #raises = new Map<Lane, WakeUp>()
 
 	constructor(endpoint: Endpoint, scheduler: Scheduler) {
 		this.#endpoint = endpoint
@@ -87,6 +86,7 @@ export class Turns {
 				},
 				tooLateError: () => this.#tooLateError(),
 			})
+			if (lane.line.size === 0) lane.beginLooking(this.#scheduler.clock.now())
 			line.join(waiter, losses > 0)
 			this.#waiting += 1
 			if (this.#waiting === 1) this.#lastProgressMs = this.#scheduler.clock.now()
@@ -94,22 +94,44 @@ export class Turns {
 		})
 	}
 
+	/** An attempt has got its connection: only now can it be slow. */
+	connected(): void {
+		if (this.#waiting > 0) this.#lastProgressMs = this.#scheduler.clock.now()
+	}
+
 	/** An attempt has ended: it was committed, or by a fault of this kind, or otherwise. */
 	leave(lane: Lane, losses: number, startedAtMs: number | undefined, how: FaultKind | 'committed' | undefined): void {
 		this.#running -= 1
 		if (goesAlone(losses)) this.#alone = false
-		const wider = lane.left(how === 'committed')
+		lane.left(how === 'committed')
 		const lost = how !== undefined && conflicts.has(how)
-		if (!lost && !wider && !this.#busy) return
+		if (!lost && !this.#busy) {
+			lane.raise()
+			return
+		}
 		const nowMs = this.#scheduler.clock.now()
 		this.#lastProgressMs = nowMs
-		this.#lastEndMs = nowMs
 		if (lost) lane.lost(how === 'deadlock', nowMs)
 		if (startedAtMs !== undefined && (lost || how === 'committed')) lane.learn(lost ? 'lost' : 'committed', startedAtMs, nowMs)
+		if (lane.line.size === 0) lane.raise()
+		else if (lane.canRaise) this.#raiseSoon(lane, nowMs)
 		this.#pump()
 	}
 
+	#raiseSoon(lane: Lane, nowMs: number): void {
+		if (this.#raises.has(lane)) return
+		const { clock, wakeUps } = this.#scheduler
+		const raise = wakeUps.at(nowMs + lane.staggerMs(clock.random()), () => {
+			this.#raises.delete(lane)
+			lane.raise()
+			this.#pump()
+		})
+		this.#raises.set(lane, raise)
+	}
+
 	#mayStart(lane: Lane, losses: number): boolean {
+		// In an outage they wait at the gate, which knows what to tell them.
+		if (this.#endpoint.state === 'down') return true
 		if (this.#alone) return false
 		if (goesAlone(losses)) return this.#running === 0
 		return this.#desperate.size === 0 && lane.running < lane.limit
@@ -131,27 +153,34 @@ export class Turns {
 		if (this.#waiting === 0) {
 			this.#scheduler.wakeUps.cancel(this.#valve)
 			this.#valve = undefined
-		} else this.#valve ??= this.#scheduler.wakeUps.at(this.#lastProgressMs + this.#patienceMs(), () => this.#loosen())
+		} else this.#valve ??= this.#scheduler.wakeUps.at(this.#nextLookMs(this.#scheduler.clock.now()), () => this.#loosen())
 	}
 
 	#lanes(): Lane[] {
 		return this.#labelled.size === 0 ? [this.#common] : [this.#common, ...this.#labelled.values()]
 	}
 
-	#patienceMs(): number {
-		const calm = this.#lanes().some(({ narrow, line }) => !narrow && line.size > 0)
-		return calm ? (this.#lastEndMs === undefined ? firstPatienceMs : calmPatienceMs) : patienceMs
+	#lines(): Line[] {
+		return [this.#desperate, ...this.#lanes().map(({ line }) => line)]
 	}
 
-	/** Lets more in where nothing moves; everybody while the endpoint is down, for the gate knows better what to tell them. */
+	#nextLookMs(nowMs: number): number {
+		const calm = this.#lanes().some(({ narrow, line }) => !narrow && line.size > 0)
+		return calm ? nowMs + calmStepMs : Math.max(nowMs, this.#lastProgressMs + patienceMs)
+	}
+
+	/** Lets more in where nothing moves, or nobody has lost; everybody while the endpoint is down. */
 	#loosen(): void {
 		this.#valve = undefined
 		const nowMs = this.#scheduler.clock.now()
-		if (this.#endpoint.state === 'down') for (const lane of this.#lanes()) lane.stopTurns()
-		if (nowMs >= this.#lastProgressMs + this.#patienceMs()) {
+		if (this.#endpoint.state === 'down') {
+			for (const line of this.#lines()) while (line.size > 0) line.shift()?.start()
+		}
+		const isStuck = nowMs >= this.#lastProgressMs + patienceMs
+		for (const lane of this.#lanes()) if (!lane.narrow && lane.line.size > 0) lane.loosen(isStuck, nowMs)
+		if (isStuck) {
 			this.#lastProgressMs = nowMs
-			for (const lane of this.#lanes()) if (lane.line.size > 0) lane.widen()
-			const stuck = this.#desperate.size > 0 ? this.#desperate : this.#lanes().find(({ line }) => line.size > 0)?.line
+			const stuck = this.#lines().find(({ size }) => size > 0)
 			stuck?.shift()?.start()
 		}
 		this.#pump()

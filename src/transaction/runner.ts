@@ -69,6 +69,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 		let outcome: Success<R> | Failure
 		try {
 			const connection = await host.acquire(call)
+			turns.connected()
 			counters.attempts += 1
 			outcome = await attempt(host, connection, fn, options, call)
 			how = 'value' in outcome ? 'committed' : outcome.fault.kind

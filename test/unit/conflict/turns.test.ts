@@ -1,0 +1,245 @@
+/** Who may run when transactions conflict, in which order, and what ends a wait for a turn? */
+import { expect, test } from 'vitest'
+import { Call } from '../../../src/call.ts'
+import type { Turns } from '../../../src/conflict/turns.ts'
+import { DeadlineError, HoldfastError } from '../../../src/errors.ts'
+import type { FaultKind } from '../../../src/fault.ts'
+import { type Stage, stage } from '../outage/stage.ts'
+
+/** A transaction that asks for its turn, has it, and ends as it is told. */
+class Contender {
+	losses = 0
+	runs = 0
+	error: unknown
+	#startedAtMs: number | undefined
+	#running = false
+	readonly #set: Stage
+	readonly #label: string | undefined
+	readonly #call: Call
+
+	constructor(
+		set: Stage,
+		{ label, pool = 0, ...own }: { label?: string | undefined; pool?: number; deadlineMs?: number; signal?: AbortSignal } = {},
+	) {
+		this.#set = set
+		this.#label = label
+		this.#call = new Call((set.pools[pool] ?? set.pool).core.policy, own)
+		void this.ask()
+	}
+
+	get running(): boolean {
+		return this.#running
+	}
+
+	get #turns(): Turns {
+		return this.#set.pool.core.policy.turns
+	}
+
+	async ask(): Promise<void> {
+		const lane = this.#turns.lane(this.#label)
+		try {
+			if (!this.#turns.enter(lane, this.losses)) await this.#call.turn(lane, this.losses)
+		} catch (error) {
+			this.error = error
+			return
+		}
+		this.#startedAtMs = lane.narrow ? this.#set.clock.now() : undefined
+		this.#running = true
+		this.runs += 1
+		this.#turns.connected()
+	}
+
+	end(how: FaultKind | 'committed'): void {
+		this.#running = false
+		this.#turns.leave(this.#turns.lane(this.#label), this.losses, this.#startedAtMs, how)
+		if (how !== 'committed') this.losses += 1
+	}
+
+	lose(): void {
+		this.end('serialization_failure')
+		void this.ask()
+	}
+}
+
+const running = (contenders: readonly Contender[]) => contenders.filter((each) => each.running).length
+
+/** Lets the endpoint prove that it bears any number at once, so that a test begins with nobody being held back. */
+async function proven(set: Stage): Promise<void> {
+	const all = Array.from({ length: 65 }, () => new Contender(set))
+	for (let round = 0; round < 20 && running(all) < 65; round++) await set.clock.advance(100)
+	expect(running(all)).toBe(65)
+	for (const each of all) each.end('committed')
+	await set.clock.advance(100)
+	set.expectQuiet()
+}
+
+/** Has transactions lose until turns are taken. */
+async function narrowed(set: Stage, label?: string): Promise<void> {
+	await proven(set)
+	const all = Array.from({ length: 5 }, () => new Contender(set, { label }))
+	await set.clock.advance(100)
+	for (const each of all) each.end('serialization_failure')
+	expect(set.pool.core.policy.turns.lane(label).narrow).toBe(true)
+}
+
+test('where nobody loses nobody waits, and no timer is set', async () => {
+	const set = stage()
+	await proven(set)
+	const all = Array.from({ length: 100 }, () => new Contender(set))
+	expect(running(all)).toBe(100)
+	set.expectQuiet()
+})
+
+test('of a burst on an endpoint that is new the first goes ahead, and slow ones are all under way within a second', async () => {
+	const set = stage()
+	const all = Array.from({ length: 32 }, () => new Contender(set))
+	expect(running(all)).toBe(1)
+	await set.clock.advance(700)
+	expect(running(all)).toBe(32)
+})
+
+test('a burst of slow transactions after short ones is under way as soon as it is clear that they are not in a deadlock', async () => {
+	const set = stage()
+	new Contender(set).end('committed')
+	const all = Array.from({ length: 32 }, () => new Contender(set))
+	await set.clock.advance(1_000)
+	expect(running(all)).toBe(2)
+	await set.clock.advance(600)
+	expect(running(all)).toBe(32)
+})
+
+test('where more get more done and nobody loses, more are let in ten times a second', async () => {
+	const set = stage()
+	const all: Contender[] = []
+	for (let step = 0; step < 8; step++) {
+		for (const each of all.filter((one) => one.running)) each.end('committed')
+		while (all.length < 100 * (step + 1)) all.push(new Contender(set))
+		await set.clock.advance(100)
+	}
+	expect(running(all)).toBeGreaterThanOrEqual(32)
+})
+
+test('those that lose take turns, one at a time, across the pools of the endpoint', async () => {
+	const set = stage({ pools: 2 })
+	await narrowed(set)
+	const all = Array.from({ length: 10 }, (_, number) => new Contender(set, { pool: number % 2 }))
+	await set.clock.advance(1)
+	expect(running(all)).toBe(1)
+	for (let turn = 0; turn < 10; turn++) {
+		all.find((each) => each.running)?.end('committed')
+		await set.clock.advance(1)
+		expect(running(all)).toBe(turn < 9 ? 1 : 0)
+	}
+	expect(all.map(({ runs }) => runs)).toEqual(all.map(() => 1))
+})
+
+test('turns are first come, first served, but those that have lost go before those that have not', async () => {
+	const set = stage()
+	await narrowed(set)
+	const [first, second, third] = [new Contender(set), new Contender(set), new Contender(set)]
+	await set.clock.advance(1)
+	expect([first, second, third].map((each) => each.running)).toEqual([true, false, false])
+	first.lose()
+	await set.clock.advance(1)
+	// The place was free for a moment, and the second was next in the line.
+	expect([first, second, third].map((each) => each.running)).toEqual([false, true, false])
+	second.end('committed')
+	await set.clock.advance(1)
+	expect([first, second, third].map((each) => each.running)).toEqual([true, false, false])
+})
+
+test('a transaction that has lost five times runs alone: nobody is let in before it has ended', async () => {
+	const set = stage()
+	await proven(set)
+	const others = Array.from({ length: 3 }, () => new Contender(set))
+	const unlucky = new Contender(set)
+	// Among many that do not lose, one that does is no reason for turns.
+	for (let loss = 0; loss < 4; loss++) {
+		unlucky.lose()
+		for (let each = 0; each < 200; each++) new Contender(set).end('committed')
+	}
+	await set.clock.advance(1)
+	unlucky.lose()
+	await set.clock.advance(1)
+	const late = new Contender(set)
+	await set.clock.advance(1)
+	expect([unlucky.running, late.running]).toEqual([false, false])
+	for (const each of others) each.end('committed')
+	await set.clock.advance(1)
+	expect([unlucky.running, late.running]).toEqual([true, false])
+	unlucky.end('committed')
+	await set.clock.advance(1)
+	expect(late.running).toBe(true)
+	late.end('committed')
+	set.expectQuiet()
+})
+
+test.each(['deadline', 'signal', "the pool's end"])('a wait for a turn ends by %s', async (what) => {
+	const set = stage()
+	await narrowed(set)
+	const holder = new Contender(set)
+	const abort = new AbortController()
+	const waiting = new Contender(set, { deadlineMs: what === 'deadline' ? 700 : 20_000, signal: abort.signal })
+	await set.clock.advance(699)
+	expect([waiting.running, waiting.error]).toEqual([false, undefined])
+	if (what === 'signal') abort.abort(new Error('enough'))
+	else if (what !== 'deadline') set.pool.core.end()
+	await set.clock.advance(1)
+	if (what === 'signal') expect(waiting.error).toMatchObject({ message: 'enough' })
+	else if (what === 'deadline') expect(waiting.error).toBeInstanceOf(DeadlineError)
+	else expect(waiting.error).toBeInstanceOf(HoldfastError)
+	holder.end('committed')
+	await set.clock.advance(10)
+	set.expectQuiet()
+	expect(set.pool.core.policy.turns.waiting).toBe(0)
+})
+
+test('where nothing moves one more is let in after a while, so that what waits for one that waits comes to its end', async () => {
+	const set = stage()
+	await narrowed(set)
+	const outer = new Contender(set)
+	const inner = new Contender(set)
+	const other = new Contender(set)
+	await set.clock.advance(1_499)
+	expect([outer.running, inner.running]).toEqual([true, false])
+	await set.clock.advance(1)
+	expect([inner.running, other.running]).toEqual([true, false])
+	await set.clock.advance(1_500)
+	expect(other.running).toBe(true)
+})
+
+test('in an outage nobody waits for a turn: the gate knows what to tell them', async () => {
+	const set = stage()
+	await narrowed(set)
+	const before = Array.from({ length: 3 }, () => new Contender(set))
+	set.server.manner = 'refuses'
+	set.pool.ask({ deadlineMs: 60_000 })
+	await set.clock.advance(10)
+	expect(set.endpoint.state).toBe('down')
+	const after = new Contender(set)
+	expect(after.running).toBe(true)
+	await set.clock.advance(1_500)
+	expect(running(before)).toBe(3)
+})
+
+test('transactions with one label take turns among themselves, and hold up nobody else', async () => {
+	const set = stage()
+	await narrowed(set, 'transfer')
+	const transfers = Array.from({ length: 4 }, () => new Contender(set, { label: 'transfer' }))
+	const others = Array.from({ length: 4 }, () => new Contender(set))
+	await set.clock.advance(1)
+	expect([running(transfers), running(others)]).toEqual([1, 4])
+})
+
+test('when nobody has lost or waited for a while, nobody takes turns any more', async () => {
+	const set = stage()
+	await narrowed(set)
+	const lane = set.pool.core.policy.turns.lane(undefined)
+	for (let each = 0; each < 600 && lane.narrow; each++) {
+		const one = new Contender(set)
+		await set.clock.advance(1)
+		one.end('committed')
+	}
+	expect(lane.narrow).toBe(false)
+	set.expectQuiet()
+})
