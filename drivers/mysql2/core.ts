@@ -2,7 +2,7 @@
 import { type Call, PoolCore } from '../../src/driver.ts'
 import { cut, lent, whenQuiet } from './client.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
-import { isAlive, isClean, isUsable } from './state.ts'
+import { handOut, isAlive, isClean, isUsable } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
@@ -97,7 +97,10 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 			...request,
 			done: (error, connection) => {
 				this.#asking -= 1
-				if (connection !== undefined) this.#lent.add(connection)
+				if (connection !== undefined) {
+					this.#lent.add(connection)
+					handOut(connection)
+				}
 				request.done(error, connection)
 			},
 		})

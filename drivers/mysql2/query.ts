@@ -6,6 +6,7 @@ import {
 	type CallOptions,
 	checkOptions,
 	type Fault,
+	HoldfastError,
 	isPlainRead,
 	mayCommitPartly,
 	type OptionRules,
@@ -17,7 +18,7 @@ import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import { findOut } from './interrupted.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
-import { isAlive } from './state.ts'
+import { isAlive, sessionOf, setsAutocommit } from './state.ts'
 
 /** What the options object of a statement may say beside mysql2's own fields. */
 export interface QueryOptions extends CallOptions {
@@ -137,8 +138,9 @@ export class Statement implements Repeatability {
 				process.nextTick(() => findOut(this.#core, connection, error, () => this.#failed(error, result, connection)))
 				return
 			}
+			const undone = this.#leftOpen(connection)
 			this.#core.settle(connection, false)
-			this.#work.done(true, null, result, fields)
+			this.#work.done(true, undone, result, fields)
 		}
 		try {
 			this.#work.start(connection, callback)
@@ -149,6 +151,18 @@ export class Statement implements Repeatability {
 			this.#core.settle(connection, false)
 			this.#work.done(true, error)
 		}
+	}
+
+	/** A session without autocommit has left it in a transaction, and its connection is closed: a write must not look as if it were done. */
+	#leftOpen(connection: Mysql2Connection): HoldfastError | null {
+		const { inTransaction, autocommit } = sessionOf(connection)
+		if (inTransaction !== true || autocommit) return null
+		const text = this.#text()
+		if (typeof text === 'string' && (isPlainRead(text, 'mysql') || setsAutocommit(text))) return null
+		return new HoldfastError(
+			'HOLDFAST_ROLLED_BACK',
+			'The session has autocommit off, so the statement was left in a transaction that nobody can commit, and rolled back. Run it in pool.transaction(), or commit it on a connection of getConnection().',
+		)
 	}
 
 	#failed(error: unknown, result: unknown, connection: Mysql2Connection): void {

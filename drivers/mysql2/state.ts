@@ -13,6 +13,10 @@ export interface Session {
 	rolledBackBy: number | undefined
 	/** The last answer was an error, which carries no status, to something that may have begun a transaction. */
 	unsure: boolean
+	/** Somebody outside the pool has had it, and so knows it. */
+	handedOut: boolean
+	/** Whoever had it last has turned autocommit off: what others write on it would be left in a transaction. */
+	turnedOff: boolean
 }
 
 /** What is worth telling at once. */
@@ -26,10 +30,31 @@ export interface SessionEvents {
 }
 
 const sessions = new WeakMap<Mysql2Connection, Session>()
-const unheard: Session = { inTransaction: undefined, autocommit: true, refusesWrites: false, rolledBackBy: undefined, unsure: false }
+const unheard: Session = {
+	inTransaction: undefined,
+	autocommit: true,
+	refusesWrites: false,
+	rolledBackBy: undefined,
+	unsure: false,
+	handedOut: false,
+	turnedOff: false,
+}
 
 /** What is known of the connection's session. */
 export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => sessions.get(connection) ?? unheard
+
+/** From now on what is done to its settings is done by who has it, and not by the pool's listener of `connection`. */
+export function handOut(connection: Mysql2Connection): void {
+	const session = sessions.get(connection)
+	if (session === undefined || session.handedOut) return
+	const { _command: running, _commands: waiting } = connection
+	const last = waiting.length > 0 ? waiting.get(waiting.length - 1) : running
+	const done = () => {
+		session.handedOut = true
+	}
+	if (last) last.once('end', done)
+	else done()
+}
 
 /** The borrower has taken note that its transaction was rolled back. */
 export function forgiveRollback(connection: Mysql2Connection): void {
@@ -60,10 +85,10 @@ export function isAlive(connection: Mysql2Connection): boolean {
 export const isBusy = (connection: Mysql2Connection): boolean =>
 	isAlive(connection) && (Boolean(connection._command) || connection._commands.length > 0)
 
-/** Alive as far as it knows, with nothing running, no transaction open, and not known to refuse writes. */
+/** Alive as far as it knows, with nothing running, no transaction open, autocommit as it was, and not known to refuse writes. */
 export function isUsable(connection: Mysql2Connection): boolean {
-	const { inTransaction, refusesWrites } = sessionOf(connection)
-	return inTransaction !== true && !refusesWrites && isAlive(connection) && !isBusy(connection)
+	const { inTransaction, refusesWrites, turnedOff } = sessionOf(connection)
+	return inTransaction !== true && !turnedOff && !refusesWrites && isAlive(connection) && !isBusy(connection)
 }
 
 /** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */
@@ -108,6 +133,7 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		const afterRows = skipNumber(buffer, offset + 1)
 		if (buffer[offset + 1] !== 0) on.wrote()
 		setStatus(session, buffer, skipNumber(buffer, afterRows))
+		session.turnedOff = !session.autocommit && (session.turnedOff || (session.handedOut && setsAutocommit(connection._command?.sql)))
 	} else if (first === eof) {
 		if (end - offset < longestEof && end - offset >= 5) setStatus(session, buffer, offset + 3)
 	} else if (first === err) {
@@ -120,6 +146,9 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		else if (rollBack.has(errno) && session.inTransaction === true) session.rolledBackBy = errno
 	}
 }
+
+/** Whether a statement speaks of it. */
+export const setsAutocommit = (sql: string | undefined): boolean => sql !== undefined && /\bautocommit\b/i.test(sql)
 
 // ER_READ_ONLY_MODE; ER_OPTION_PREVENTS_STATEMENT, which other options raise as well; ER_UNKNOWN_STMT_HANDLER: the server, or a pooler
 // before it, has forgotten what was prepared, so that it has to be prepared again.

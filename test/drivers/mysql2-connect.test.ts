@@ -159,6 +159,36 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ask(pool, 'SELECT (SELECT COUNT(*) FROM dirty) AS n, @@autocommit AS autocommit')).toEqual({ n: 0, autocommit: 1 })
 	})
 
+	test('autocommit that a borrower has turned off is not for the next caller, and a session without it loses no write silently', async () => {
+		const pool = setup.wrapped(one)
+		await ask(pool, 'CREATE TABLE IF NOT EXISTS off (id INT PRIMARY KEY) ENGINE = InnoDB')
+		const connection = await borrow(pool)
+		await connection.promise().query('SET autocommit = 0; INSERT INTO off VALUES (1)')
+		await connection.promise().commit()
+		connection.release()
+		await pool.promise().query('INSERT INTO off VALUES (2)')
+		const listening = setup.wrapped(one)
+		listening.on('connection', (fresh) => fresh.query('SET @a = 1'))
+		const first = await borrow(listening)
+		await first.promise().query('SET autocommit = 0')
+		first.release()
+		expect(await idOf(listening)).not.toBe(first.threadId)
+		const without = setup.wrapped(one)
+		without.on('connection', (fresh) => fresh.query('SET autocommit = 0'))
+		const insert = 'INSERT INTO off VALUES (3)'
+		for (const call of [() => without.promise().query(insert), () => without.promise().execute(insert)])
+			await expect(call()).rejects.toMatchObject({ code: 'HOLDFAST_ROLLED_BACK' })
+		expect(await ask(without, 'SELECT GROUP_CONCAT(id ORDER BY id) AS ids FROM off')).toEqual({ ids: '1,2' })
+		await without.transaction(async (tx) => tx.query('INSERT INTO off VALUES (4)'))
+		const borrowed = await borrow(without)
+		await borrowed.promise().query('INSERT INTO off VALUES (5)')
+		await borrowed.promise().commit()
+		const id = borrowed.threadId
+		borrowed.release()
+		expect(await idOf(without)).toBe(id)
+		expect(await ask(pool, 'SELECT GROUP_CONCAT(id ORDER BY id) AS ids FROM off')).toEqual({ ids: '1,2,4,5' })
+	})
+
 	test('a typeCast that throws ends its connection: rows that still come are not taken for the next answer', async () => {
 		const pool = setup.wrapped(one)
 		const slow = "SELECT n, REPEAT('x', 40000) AS x, SLEEP(0.05) FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 3) AS t"
