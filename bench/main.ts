@@ -13,6 +13,7 @@ const questions = {
 	'knex-overhead': 'what does a wrapped knex instance cost against a bare one when nothing fails?',
 	'commit-cost': 'what does it cost to be able to resolve a commit in doubt?',
 	migrations: 'do 30 migrations get through kill -9, and do readers notice one that waits for a lock?',
+	contention: 'how much gets done when transactions fight for the same rows?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
 } as const
 

@@ -1,7 +1,7 @@
 /** How much gets done while the workers are in each other's way? One side on one load, for some seconds. */
 import type { PostgresServer } from '../../test/support/postgres.ts'
 import { quantile } from '../support/statistics.ts'
-import { isConflict, type Open, type Pair } from './sides.ts'
+import { isConflict, type Open, type Pair, type Side } from './sides.ts'
 
 export interface Load {
 	/** Rows that the workers choose their two from; undefined: each worker has its own, and nobody is in anybody's way. */
@@ -12,7 +12,7 @@ export interface Load {
 	readonly measureMs: number
 }
 
-export interface Outcome {
+export interface Outcome extends Pick<Side, 'name' | 'kind'> {
 	readonly perSecond: number
 	readonly p50Ms: number
 	readonly p99Ms: number
@@ -55,6 +55,8 @@ export async function measure(server: PostgresServer, database: string, open: Op
 		await side.end()
 	}
 	return {
+		name: side.name,
+		kind: side.kind,
 		perSecond: (commits * 1_000) / load.measureMs,
 		p50Ms: quantile(latenciesMs, 0.5),
 		p99Ms: quantile(latenciesMs, 0.99),
