@@ -1,5 +1,5 @@
 /** What does a wrapped mysql2 pool do that the bare one does not? `holdfast(pool)` installs the methods; it holds no policy. */
-import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, PoolCluster, QueryResult } from 'mysql2'
+import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, PoolCluster, Query, QueryError, QueryResult } from 'mysql2'
 import type { PoolCluster as PromiseCluster, Pool as PromisePool } from 'mysql2/promise'
 import { checkPoolOptions, type PoolOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
 import { wrapCluster } from './cluster.ts'
@@ -37,9 +37,25 @@ export interface HoldfastMethods {
 
 /** What the statements of a wrapped promise pool take beside mysql2's own options. */
 interface PromiseStatements {
-	/** As mysql2's, and: `idempotent`, `deadlineMs`, `signal` and `label` in the options object. */
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal` and `label` in the options object. */
 	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]>
 	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]>
+}
+
+type Callback<T extends QueryResult> = (error: QueryError | null, result: T, fields: FieldPacket[]) => unknown
+
+/** What a wrapped callback pool takes, and gives, beside what mysql2 has. */
+interface CallbackStatements {
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal` and `label` in the options object. */
+	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, callback?: Callback<T>): Query
+	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values: unknown, callback?: Callback<T>): Query
+	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, callback?: Callback<T>): Query
+	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values: unknown, callback?: Callback<T>): Query
+}
+
+/** The promise pool of a wrapped pool is wrapped as well. */
+interface WrappedPromise {
+	promise(promiseImpl?: PromiseConstructor): HoldfastPool<PromisePool>
 }
 
 /** What `holdfast` adds to a cluster. */
@@ -56,9 +72,11 @@ export interface HoldfastClusterMethods {
 
 type Cluster = PoolCluster | PromiseCluster
 
-export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = P &
+// Of overloads the first that fits counts: `promise` comes before mysql2's, statements after.
+export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = (P extends Pool ? WrappedPromise : unknown) &
+	P &
 	(P extends Cluster ? HoldfastClusterMethods : HoldfastMethods) &
-	(P extends PromisePool ? PromiseStatements : unknown)
+	(P extends PromisePool ? PromiseStatements : P extends Pool ? CallbackStatements : unknown)
 
 /**
  * Wraps a pool or a cluster of `mysql2` or `mysql2/promise`: the same object, whose calls now run through restarts, failovers and

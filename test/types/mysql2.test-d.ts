@@ -47,6 +47,13 @@ export async function queries(pool: HoldfastPool<promised.Pool>): Promise<void> 
 export async function transactions(pool: HoldfastPool): Promise<void> {
 	pool.query('SELECT 1', (error, rows) => void [error, rows])
 	pool.query('SELECT 1').stream()
+	pool.query<RowDataPacket[]>({ sql: 'SELECT ? AS id', values: [1], idempotent: true, deadlineMs: 100 }, (_error, rows) => {
+		same<typeof rows, RowDataPacket[]>(true)
+	})
+	pool.execute({ sql: 'DO ?', exactlyOnce: true }, [1], (error) => void error)
+	const byPromise = pool.promise()
+	same<typeof byPromise, HoldfastPool<promised.Pool>>(true)
+	await byPromise.transaction(async () => byPromise.query({ sql: 'SELECT 1', label: 'x' }))
 	const value = await pool.transaction(
 		async (tx) => {
 			const [rows] = await tx.query<RowDataPacket[]>('SELECT 1 AS id')
@@ -62,7 +69,9 @@ export async function transactions(pool: HoldfastPool): Promise<void> {
 	same<typeof value, { id: number; inner: 'inner' }>(true)
 }
 
-export function refused(pool: HoldfastPool<promised.Pool>): void {
+export function refused(pool: HoldfastPool<promised.Pool>, called: HoldfastPool): void {
+	// @ts-expect-error no such field
+	called.query({ sql: 'SELECT 1', idempotnt: true }, () => {})
 	// @ts-expect-error a number of milliseconds, not a text
 	holdfast(mysql.createPool({}), { deadlineMs: '5s' })
 	// @ts-expect-error no such option
