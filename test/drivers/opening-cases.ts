@@ -196,6 +196,20 @@ export function openingKept(version: string, about: () => OpeningGround): void {
 		expect((await caught(wrapped.transaction((tx) => tx.query(query))))?.message).toMatch('Query read timeout')
 	})
 
+	kept('a backend that ends in the middle of the packet is told as it is told later', async (make) => {
+		const wrapped = make({ stop: stop.afterAttempts(1) })
+		const end = 'select pg_terminate_backend(pg_backend_pid())'
+		const later = await caught(wrapped.transaction((tx) => tx.query('select 1').then(() => tx.query(end))))
+		expect(later?.code).toBe('57P01')
+		for (const query of [end, { text: `${end}, $1::int`, values: [1] }]) {
+			expect(await caught(wrapped.transaction((tx) => tx.query(query as string)))).toMatchObject({
+				code: later?.code,
+				message: later?.message,
+			})
+		}
+		await until(() => wrapped.totalCount === 0, { what: 'the dead connections to be dropped' })
+	})
+
 	kept('a query whose text is no property of its own, a tagged template say, is run', async (make) => {
 		class Template {
 			readonly values = [1]

@@ -103,3 +103,40 @@ test.each(ways)(
 		}
 	},
 )
+
+test.each(ways)(
+	'behind PgBouncer in transaction mode (%s): whoever has our former server connection is left alone',
+	async (_way, commit) => {
+		const at = await stage()
+		const bouncer = await startPgBouncer(at.server, 2)
+		const proxy = await startProxy({ target: bouncer, protocol: 'postgres' })
+		const other = new pg.Client(bouncer.config())
+		const accidents: unknown[] = []
+		other.on('error', (error) => accidents.push(error))
+		try {
+			await at.ask('CREATE TABLE written (id int)')
+			const pool = holdfast(new pg.Pool({ ...bouncer.config(), host: proxy.host, port: proxy.port, max: 1 }), {
+				commit: commit(),
+				scheduler: createScheduler(),
+			})
+			const where = async (on: Pick<pg.Client, 'query'>) => (await on.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+			await write(pool)
+			const before = await pool.transaction(where)
+			await other.connect()
+			await other.query('BEGIN')
+			expect(await where(other)).toBe(before)
+			const lost = loseReply(proxy)
+			await write(pool)
+			expect(lost.hits).toBe(1)
+			expect(pool.holdfast.stats().resolved).toEqual({ applied: 1, notApplied: 0, unresolved: 0 })
+			expect((await other.query('COMMIT')).command).toBe('COMMIT')
+			expect(accidents).toEqual([])
+			await pool.end()
+		} finally {
+			await other.end()
+			await proxy.close()
+			await bouncer.stop()
+			await at.close()
+		}
+	},
+)
