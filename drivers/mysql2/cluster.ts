@@ -120,11 +120,14 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 	replace(namespace, {
 		getConnection(callback: ConnectionCallback) {
 			if (none()) return bare.getConnection.call(namespace, callback)
-			nodes.ask(connectionsOf(nodes).call({}), (error, connection, node) => {
-				if (connection === undefined || node === undefined) return callback(error)
-				const { core, transactions } = node.wrapped
-				handOver(core, transactions.forBorrowers, connection, callback)
-			})
+			const call = connectionsOf(nodes).call({})
+			const borrow = () =>
+				nodes.ask(call, (error, connection, node) => {
+					if (connection === undefined || node === undefined) return callback(error)
+					const { core, transactions } = node.wrapped
+					handOver(core, transactions.forBorrowers, connection, callback, borrow)
+				})
+			borrow()
 		},
 		query(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (none()) return bare.query.call(namespace, sql, values, callback)

@@ -37,13 +37,18 @@ export class Ledger {
 	readonly #ledger: CommitLedger
 	readonly #table: string
 	readonly #now: () => number
+	readonly #limit: (connection: Mysql2Connection) => () => void
 	readonly #slots = new Slots()
 	#tokenCount = 0
 	#checked = false
 	#swept = false
 
-	/** `now`: the clock of the process, in milliseconds. */
-	constructor(ledger: CommitLedger, now: () => number) {
+	/**
+	 * `now`: the clock of the process, in milliseconds. `limit`: cuts a connection that does not answer a short question, unless what it
+	 * returns is called.
+	 */
+	constructor(ledger: CommitLedger, now: () => number, limit: (connection: Mysql2Connection) => () => void) {
+		this.#limit = limit
 		this.#ledger = ledger
 		this.#table = ledger.name('mysql')
 		this.#now = now
@@ -57,13 +62,13 @@ export class Ledger {
 		if (this.#checked) return
 		for (;;) {
 			try {
-				await execute(connection, `SELECT slot, token, used_at FROM ${this.#table} LIMIT 0`)
+				await this.#limited(connection, () => execute(connection, `SELECT slot, token, used_at FROM ${this.#table} LIMIT 0`))
 				break
 			} catch (error) {
 				await this.adapt(connection, error)
 			}
 		}
-		await this.#checkEngine(connection)
+		await this.#limited(connection, () => this.#checkEngine(connection))
 		this.#checked = true
 		if (this.#swept) return
 		this.#swept = true
@@ -176,6 +181,16 @@ export class Ledger {
 		} catch (error) {
 			if (errnoOf(error) === undefined) throw error
 			return false
+		}
+	}
+
+	/** The caller has been given no connection yet: a server that has fallen silent must not keep him. */
+	async #limited(connection: Mysql2Connection, ask: () => Promise<unknown>): Promise<void> {
+		const stop = this.#limit(connection)
+		try {
+			await ask()
+		} finally {
+			stop()
 		}
 	}
 

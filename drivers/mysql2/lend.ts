@@ -3,6 +3,7 @@ import { HoldfastError } from '../../src/driver.ts'
 import type { Mysql2Core } from './core.ts'
 import { Loan } from './loan.ts'
 import type { ConnectionCallback, Mysql2Connection } from './shape.ts'
+import { isAlive } from './state.ts'
 import type { Mysql2TransactionDriver } from './transaction.ts'
 
 /**
@@ -11,22 +12,25 @@ import type { Mysql2TransactionDriver } from './transaction.ts'
  */
 export function lend(core: Mysql2Core, driver: Mysql2TransactionDriver | undefined, callback: ConnectionCallback): void {
 	const { deadlineAtMs, signal } = core.call({})
-	core.borrow({
-		deadlineAtMs,
-		signal,
-		done: (error, connection) => {
-			if (connection === undefined) callback(error)
-			else handOver(core, driver, connection, callback)
-		},
-	})
+	const borrow = () =>
+		core.borrow({
+			deadlineAtMs,
+			signal,
+			done: (error, connection) => {
+				if (connection === undefined) callback(error)
+				else handOver(core, driver, connection, callback, borrow)
+			},
+		})
+	borrow()
 }
 
-/** Gives a borrower the connection that was got for it. */
+/** Gives a borrower the connection that was got for it; where that is lost on the way, `again` gets another. */
 export function handOver(
 	core: Mysql2Core,
 	driver: Mysql2TransactionDriver | undefined,
 	connection: Mysql2Connection,
 	callback: ConnectionCallback,
+	again: () => void,
 ): void {
 	if (driver === undefined) return callback(null, connection)
 	const lendIt = (unusable?: HoldfastError) => {
@@ -35,18 +39,15 @@ export function handOver(
 	}
 	const { ledger } = driver
 	if (ledger === undefined || ledger.prepared) lendIt()
-	else prepare(ledger, connection, lendIt)
-}
-
-/** Whether there is a ledger is found out before the first borrower has begun a transaction: creating it would commit that. */
-function prepare(
-	ledger: { prepare(connection: Mysql2Connection): Promise<void> },
-	connection: Mysql2Connection,
-	then: (unusable?: HoldfastError) => void,
-): void {
-	ledger.prepare(connection).then(
-		() => process.nextTick(then),
-		// Where it is anything else, a lost link above all, the borrower's own statements tell.
-		(error: unknown) => process.nextTick(then, HoldfastError.is(error) ? error : undefined),
-	)
+	else {
+		// Before the borrower has begun a transaction: creating the table would commit that.
+		ledger.prepare(connection).then(
+			() => process.nextTick(lendIt),
+			(error: unknown) => {
+				if (!isAlive(connection)) process.nextTick(again)
+				// Where it is no error of the ledger, the borrower's own statements tell.
+				else process.nextTick(lendIt, HoldfastError.is(error) ? error : undefined)
+			},
+		)
+	}
 }

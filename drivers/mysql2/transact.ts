@@ -29,7 +29,14 @@ export interface Transactions {
 
 export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Transactions {
 	const { scheduler } = core.policy
-	const ledger = commit instanceof CommitLedger ? new Ledger(commit, () => scheduler.clock.now()) : undefined
+	const ledger =
+		commit instanceof CommitLedger
+			? new Ledger(
+					commit,
+					() => scheduler.clock.now(),
+					(connection) => core.limit(connection),
+				)
+			: undefined
 	const driver = new Mysql2TransactionDriver(core, ledger)
 	const host: TransactionHost = {
 		policy: core.policy,

@@ -34,7 +34,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await execute(connection, text)
 		return mark
 	}
-	const ledgerNow = () => new Ledger(commitLedger(), () => performance.now())
+	const ledgerNow = () => new Ledger(commitLedger(), () => performance.now(), () => () => {})
 
 	test('while the row is held the answer is not known, and one that commits late is found', async () => {
 		const ledger = ledgerNow()
@@ -99,7 +99,7 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test('a token of yesterday is not believed: its row may have been cleared away', async () => {
 		let hours = 0
-		const ledger = new Ledger(commitLedger(), () => hours * 3_600_000)
+		const ledger = new Ledger(commitLedger(), () => hours * 3_600_000, () => () => {})
 		const orphan = await connect()
 		const mark = await marked(ledger, orphan)
 		await execute(orphan, 'COMMIT')

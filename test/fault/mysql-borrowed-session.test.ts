@@ -1,5 +1,5 @@
 /** A borrower has done something to its MySQL session, or lost it: does it ever go on in a session that it does not expect? */
-import { commitLedger } from 'holdfast'
+import { commitLedger, createScheduler } from 'holdfast'
 import type { Connection, RowDataPacket } from 'mysql2'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
@@ -58,6 +58,20 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await begun).toMatchObject(lost)
 		expect((await pool.query('SELECT 2 AS n'))[0]).toEqual([{ n: 2 }])
 	})
+
+	test.each(['cut before', 'black hole'] as const)(
+		'a link that fails (%s) while the ledger is looked for is replaced before a borrower has it',
+		async (action) => {
+			const pool = at.wrap({ commit: commitLedger({ create: true }), scheduler: createScheduler({ probeTimeoutMs: 300 }) })
+			const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text?.startsWith('SELECT slot, token') === true, action })
+			const connection = await pool.getConnection()
+			expect((await connection.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
+			expect(lost.hits).toBe(1)
+			connection.release()
+			// What is swallowed on a black link is its end as well.
+			at.proxy.resetAll()
+		},
+	)
 
 	test('a branch of XA is committed in one phase without a token, as it takes no statement before that', async () => {
 		const pool = at.wrap({ commit: commitLedger({ create: true }) })
