@@ -18,7 +18,7 @@ import { PgCore } from './core.ts'
 import { keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
-import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement } from './query.ts'
+import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
@@ -106,7 +106,9 @@ function install(pool: PgPool, options: PoolOptions): void {
 		if (options.commit === 'off')
 			throw new TypeError("exactlyOnce needs commit: 'verify' or a commitLedger, and this pool has commit: 'off'")
 		const { deadlineMs, signal, label } = ownOptions(query)
-		return transact(async (tx) => tx.query(query, values), { deadlineMs, signal, label })
+		const given = snapshot(query) as OnceQuery
+		const givenValues = snapshotValues(values)
+		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label })
 	}
 	core.queryTimeoutMs = pool.options.query_timeout || undefined
 	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.

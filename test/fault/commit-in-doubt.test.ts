@@ -206,6 +206,19 @@ test('pool.query with exactlyOnce is applied once though its answer is lost', as
 	)
 })
 
+test('pool.query with exactlyOnce sends what the call said, in each attempt, whatever became of its config since', async () => {
+	const pool = at.wrap()
+	const lost = at.loseCommitItself()
+	const values = [1]
+	const config = { text: 'INSERT INTO written VALUES ($1)', values, exactlyOnce: true }
+	const call = pool.query(config)
+	values[0] = 2
+	config.text = 'INSERT INTO written VALUES ($1 + 10)'
+	await call
+	expect(lost.hits).toBe(1)
+	expect(await at.ask('SELECT id FROM written')).toEqual([{ id: 1 }])
+})
+
 test('the ledger: an orphan that still holds its row, behind a link that swallows everything, keeps nobody waiting', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }), attemptTimeoutMs: 500 }, { max: 1 })
 	await write(pool)
