@@ -1,4 +1,5 @@
 /** What does the caller of `pool.query` hold while it runs, and runs again? A command of mysql2 that hears what each attempt says. */
+import { Readable } from 'node:stream'
 import type { Work } from './query.ts'
 import type { Command, Mysql2Connection, Mysql2Pool, QueryCallback } from './shape.ts'
 
@@ -12,8 +13,30 @@ export function commandFor(query: Mysql2Pool['query'], config: unknown, sql: unk
 /** A rerun must send what the call said, also where the caller has used its options for another call since. */
 export function snapshot(sql: unknown): unknown {
 	if (typeof sql !== 'object' || sql === null) return sql
-	const { sql: text, values } = sql as { sql?: unknown; values?: unknown }
-	return { ...sql, sql: text, ...(values !== undefined && { values }) }
+	const { sql: text, values, infileStreamFactory: file } = sql as { sql?: unknown; values?: unknown; infileStreamFactory?: unknown }
+	return {
+		...sql,
+		sql: text,
+		...(values !== undefined && { values }),
+		...(typeof file === 'function' && { infileStreamFactory: readOnce(file as InfileStreamFactory) }),
+	}
+}
+
+type InfileStreamFactory = (path: string) => Readable
+
+/** A rerun of LOAD DATA would wait for ever for the content of a stream that was read already. */
+function readOnce(factory: InfileStreamFactory): InfileStreamFactory {
+	const given = new WeakSet<Readable>()
+	return (path) => {
+		const stream = factory(path)
+		if (!given.has(stream)) {
+			given.add(stream)
+			return stream
+		}
+		const why =
+			'LOAD DATA was to be run again, but its infileStreamFactory gave the stream that was read already: let it make a new one each time.'
+		return new Readable({ read() {} }).destroy(new TypeError(why))
+	}
 }
 
 /** A query with a callback: what it answers goes there, whole, once it is complete. */

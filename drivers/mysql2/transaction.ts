@@ -42,7 +42,13 @@ export class Mysql2TransactionDriver implements TransactionDriver<Mysql2Connecti
 	}
 
 	async rollback(connection: Mysql2Connection): Promise<void> {
-		await execute(connection, 'ROLLBACK')
+		// The end of the session rolls back as well, so a server that does not answer need not be waited for.
+		const stop = this.#core.limit(connection)
+		try {
+			await execute(connection, 'ROLLBACK')
+		} finally {
+			stop()
+		}
 	}
 
 	async commit(connection: Mysql2Connection): Promise<'committed' | 'rolled_back'> {

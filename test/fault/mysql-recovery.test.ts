@@ -1,4 +1,5 @@
 /** MySQL or MariaDB dies, falls silent, turns read-only or loses an answer: what do the callers of the pool get? */
+import { Readable } from 'node:stream'
 import { createScheduler, DeadlineError, InDoubtError, OverloadError, retryReport } from 'holdfast'
 import type { RowDataPacket } from 'mysql2'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -140,6 +141,21 @@ describe.each(flavours)('%s', (flavour) => {
 		await expect(pool.query(sql)).rejects.toBeInstanceOf(InDoubtError)
 	})
 
+	test('LOAD DATA is run again with a new stream, and says so where it is given the one that was read', async () => {
+		await at.ask('SET GLOBAL local_infile = 1')
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const load = { sql: "LOAD DATA LOCAL INFILE 'f' INTO TABLE written", idempotent: true }
+		const file = () => Readable.from([Buffer.from('1\n2\n')])
+		const loseLoad = () => at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'LOAD', action: 'cut before' })
+		loseLoad()
+		await pool.query({ ...load, infileStreamFactory: file })
+		const before = await rows()
+		loseLoad()
+		const once = file()
+		await expect(pool.query({ ...load, infileStreamFactory: () => once })).rejects.toThrow('let it make a new one each time')
+		expect([before, await rows()]).toEqual([4, 6])
+	})
+
 	test('of several statements the first is committed when the second fails: the whole is not rerun, and is in doubt when lost', async () => {
 		const pool = at.wrap({}, { multipleStatements: true, connectionLimit: 1 })
 		await pool.query('SET SESSION innodb_lock_wait_timeout = 1')
@@ -224,6 +240,21 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(silent.hits).toBe(1)
 		// What was swallowed on this link was its end as well.
 		at.proxy.resetAll()
+	})
+
+	test('a server that falls silent at the ROLLBACK does not keep the error of the function from its caller', async () => {
+		const pool = at.wrap({ scheduler: createScheduler({ probeTimeoutMs: 200 }) }, { connectionLimit: 1 })
+		const silent = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'ROLLBACK', action: 'black hole' })
+		const mine = new Error('mine')
+		const failing = pool.transaction(async (tx) => {
+			await tx.query('INSERT INTO written VALUES (1)')
+			throw mine
+		})
+		await expect(failing).rejects.toBe(mine)
+		expect(silent.hits).toBe(1)
+		at.proxy.resetAll()
+		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
+		expect(await rows()).toBe(0)
 	})
 
 	test('a borrower that meets a read-only server leaves a connection that nobody gets', async () => {
