@@ -34,7 +34,12 @@ describe.each(flavours)('%s', (flavour) => {
 		await execute(connection, text)
 		return mark
 	}
-	const ledgerNow = () => new Ledger(commitLedger(), () => performance.now(), () => () => {})
+	const ledgerNow = () =>
+		new Ledger(
+			commitLedger(),
+			() => performance.now(),
+			() => () => {},
+		)
 
 	test('while the row is held the answer is not known, and one that commits late is found', async () => {
 		const ledger = ledgerNow()
@@ -64,6 +69,19 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ledger.look(asker, third)).toEqual({ state: 'not applied' })
 		await server.query('DELETE FROM holdfast_commits')
 		expect(await ledger.look(asker, third)).toMatchObject({ state: 'unknown' })
+	})
+
+	test('asking leaves a row, so from then on a row that is missing proves nothing', async () => {
+		const ledger = ledgerNow()
+		const orphan = await connect()
+		const asker = await connect()
+		const first = await marked(ledger, orphan)
+		await execute(orphan, 'COMMIT')
+		expect(await ledger.look(asker, first)).toEqual({ state: 'applied' })
+		const second = await marked(ledger, orphan)
+		await execute(orphan, 'COMMIT')
+		await server.query('DELETE FROM holdfast_commits')
+		expect(await ledger.look(asker, second)).toMatchObject({ state: 'unknown' })
 	})
 
 	test('the holder of the connection’s own lock is killed, and then the row is free', async () => {
@@ -99,7 +117,11 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test('a token of yesterday is not believed: its row may have been cleared away', async () => {
 		let hours = 0
-		const ledger = new Ledger(commitLedger(), () => hours * 3_600_000, () => () => {})
+		const ledger = new Ledger(
+			commitLedger(),
+			() => hours * 3_600_000,
+			() => () => {},
+		)
 		const orphan = await connect()
 		const mark = await marked(ledger, orphan)
 		await execute(orphan, 'COMMIT')
