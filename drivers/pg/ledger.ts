@@ -77,17 +77,21 @@ export class LedgerWitness implements Witness {
 		}
 	}
 
-	read(client: PgClient, { row }: Marked, { values }: Marking): CommitMark {
-		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), backend: this.#backendOf(client, row) }
+	read(client: PgClient, { row }: Marked, { values }: Marking): CommitMark | undefined {
+		const backend = this.#backendOf(client, row)
+		if (backend === undefined) return undefined
+		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), backend }
 		return mark
 	}
 
-	#backendOf(client: PgClient, row: Marked['row']): Backend {
+	#backendOf(client: PgClient, row: Marked['row']): Backend | undefined {
 		const known = this.#backends.get(client)
 		if (known !== undefined) return known
-		const [pid, started, backendStarted] = row as readonly [string, string, string | null]
+		// A trigger of the user's may suppress the row.
+		const [pid, started, backendStarted] = (row ?? []) as ReadonlyArray<string | null | undefined>
+		if (!pid || !started) return undefined
 		// The pid of the handshake is the backend's own only where nobody stands in between.
-		if (backendStarted === null || String(client.processID) !== pid)
+		if (!backendStarted || String(client.processID) !== pid)
 			return { pid, since: { column: 'xact_start', atUs: started }, seenAtUs: started }
 		const backend: Backend = { pid, since: { column: 'backend_start', atUs: backendStarted }, seenAtUs: started }
 		this.#backends.set(client, backend)
