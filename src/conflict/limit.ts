@@ -15,6 +15,8 @@ export interface Ended {
 // A span that is judged: long enough to tell rates apart, short enough to react. Slow transactions are judged by the clock.
 const leastEnded = 16
 const longestSpanMs = 250
+// A span that is short of what is worthwhile, and not by losses, may have met a pause of the process or the machine: it goes on for so long.
+const patience = 4
 // Commits for the time of one place, beside those of a transaction alone. Where each further transaction hinders all others a little more,
 // the sum is best at a half; where the processor or the disk is full it stays the same below that. A third is near the best of both.
 const worthwhileShare = 1 / 3
@@ -28,10 +30,11 @@ const mostLostShare = 1 / 3
 const longestStintMs = 20_000
 const steepestRaise = 2
 const steepestFall = 0.5
-// What a limit has cost that was too high is earned back before more is tried: ten times as long after a fall to 1, where little is given
-// up meanwhile, and less at a higher one.
-const holdPerCost = 10
+// What a limit has cost that was too high is earned back before more is tried: five times as long after a fall to 1, and twice that each
+// time it turns out in vain again; less at a higher limit, where more is given up meanwhile.
+const holdPerCost = 5
 const leastHoldPerCost = 2
+const mostFalls = 3
 const shortestHoldMs = 500
 const holdGrowth = 3
 const longestHoldMs = 30_000
@@ -46,6 +49,8 @@ export class Limit {
 	/** Since the limit was last raised from 1: what came of letting more than one run. */
 	#stintBeganAtMs: number
 	#stintCommits = 0
+	/** Stints in a row that were in vain. */
+	#falls = 0
 	/** The limit was raised for this span. */
 	#raised = false
 	#holdMs = shortestHoldMs
@@ -94,12 +99,14 @@ export class Limit {
 		const rate = this.#placeMs > 0 ? this.#committed / this.#placeMs : 0
 		const lostShare = this.#lost / (this.#committed + this.#lost)
 		if (this.value === 1) {
-			if (rate > 0) this.#aloneRate = this.#aloneRate === undefined ? rate : (this.#aloneRate + rate) / 2
+			if (rate > 0) this.#aloneRate = this.#aloneRate === undefined ? rate : 0.7 * this.#aloneRate + 0.3 * rate
 			this.#raise(this.#aloneRate !== undefined && lostShare <= mostLostShare ? steepestRaise : 1, nowMs, wanted)
 			return
 		}
 		const worthwhile = (this.#aloneRate ?? 0) * Math.max(worthwhileShare, (asGoodAsAlone + betterPerLost * lostShare) / this.value)
 		const factor = worthwhile > 0 ? rate / worthwhile : 0
+		const isSure = lostShare > mostLostShare / 2 || nowMs - this.#spanBeganAtMs >= longestSpanMs
+		if (factor < 1 && !isSure && this.#committed + this.#lost < patience * Math.max(leastEnded, 2 * this.value)) return
 		if (factor < 1) this.#lower(Math.max(factor, steepestFall), nowMs)
 		else this.#raise(lostShare <= mostLostShare ? Math.min(factor, steepestRaise) : 1, nowMs, wanted)
 	}
@@ -117,9 +124,13 @@ export class Limit {
 		const inVain = this.#stintCommits < (this.#aloneRate ?? 0) * (nowMs - this.#stintBeganAtMs)
 		this.#limit = inVain ? 1 : Math.max(1, this.#limit * factor)
 		const costMs = nowMs - this.#spanBeganAtMs
-		const holdMs = Math.max(this.#raised ? this.#holdMs : 0, Math.max(holdPerCost / this.#limit, leastHoldPerCost) * costMs)
+		const perCost = Math.max((holdPerCost * 2 ** this.#falls) / this.#limit, leastHoldPerCost)
+		this.#falls = inVain ? Math.min(this.#falls + 1, mostFalls) : 0
+		const holdMs = Math.max(this.#raised ? this.#holdMs : 0, perCost * costMs)
 		this.#holdUntilMs = nowMs + Math.min(holdMs, longestHoldMs)
-		if (this.#raised) this.#holdMs = Math.min(holdGrowth * this.#holdMs, longestHoldMs)
+		// Where few lose there is no harm in trying again soon.
+		if (this.#raised && this.#lost > (this.#committed + this.#lost) * (mostLostShare / 2))
+			this.#holdMs = Math.min(holdGrowth * this.#holdMs, longestHoldMs)
 		this.#begin(nowMs, false)
 	}
 
