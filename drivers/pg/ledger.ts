@@ -77,7 +77,9 @@ export class LedgerWitness implements Witness {
 		}
 	}
 
-	read(client: PgClient, { row }: Marked, { values }: Marking): CommitMark | undefined {
+	read(client: PgClient, { row, tag }: Marked, { values }: Marking): CommitMark | undefined {
+		// A trigger of the user's may suppress the row: its absence would prove nothing then.
+		if (!tag?.endsWith(' 1')) return undefined
 		const backend = this.#backendOf(client, row)
 		if (backend === undefined) return undefined
 		const mark: LedgerMark = { token: values[1] as string, slot: this.#slotOf(client), backend }
@@ -87,7 +89,6 @@ export class LedgerWitness implements Witness {
 	#backendOf(client: PgClient, row: Marked['row']): Backend | undefined {
 		const known = this.#backends.get(client)
 		if (known !== undefined) return known
-		// A trigger of the user's may suppress the row.
 		const [pid, started, backendStarted] = (row ?? []) as ReadonlyArray<string | null | undefined>
 		if (!pid || !started) return undefined
 		// The pid of the handshake is the backend's own only where nobody stands in between.

@@ -168,6 +168,18 @@ test('the ledger has one row for each connection, however many transactions were
 	expect(await at.rows()).toBe(60)
 })
 
+test('a ledger whose writes a trigger suppresses proves nothing: the commit stays in doubt, and nothing is run twice', async () => {
+	const pool = at.wrap({ commit: commitLedger({ create: true }) }, { max: 1 })
+	await write(pool)
+	await at.ask(`CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+		CREATE TRIGGER suppress BEFORE INSERT OR UPDATE ON holdfast_commits FOR EACH ROW EXECUTE FUNCTION suppress()`)
+	at.loseCommitReply()
+	const { error, rows } = await write(pool)
+	expect(error).toBeInstanceOf(InDoubtError)
+	expect(rows).toBe(2)
+	await at.ask('DROP TABLE holdfast_commits; DROP FUNCTION suppress()')
+})
+
 test('a ledger that is missing or cannot be written is told at once, with what to do', async () => {
 	const pool = at.wrap({ commit: commitLedger({ table: 'no_such_ledger' }) })
 	const error = await pool.transaction(async (tx) => tx.query('INSERT INTO written VALUES (1)')).catch((reason: unknown) => reason)
