@@ -19,15 +19,22 @@ const outage: Pace = {
 }
 const conflict: Pace = {
 	firstAtOnce: false,
-	baseMs: 10,
-	maxMs: 1_000,
-	why: 'full jitter: in the AWS backoff simulation it needs less than half the calls of a backoff without',
+	baseMs: 5,
+	maxMs: 500,
+	why: 'milliseconds: transactions of this process that fight take turns; full jitter is for those that fight with other processes',
 }
 const patience: Pace = {
 	firstAtOnce: false,
 	baseMs: 50,
 	maxMs: 2_000,
 	why: 'somebody holds a lock or a resource for longer than a conflict takes',
+}
+
+const overload: Pace = {
+	firstAtOnce: false,
+	baseMs: 250,
+	maxMs: 5_000,
+	why: 'a server that is full gets emptier only if it is asked less: five times as slow as the others, as the AWS SDKs are after throttling',
 }
 
 const paces: { readonly [K in FaultKind]?: Pace } = {
@@ -42,6 +49,7 @@ const paces: { readonly [K in FaultKind]?: Pace } = {
 	stale_plan: { ...outage, why: 'a fresh connection has no stale plan' },
 	serialization_failure: conflict,
 	deadlock: conflict,
+	too_many_connections: overload,
 }
 
 /** The default wait of the wrapped drivers: by the kind of fault, full jitter between 0 and the bound. */

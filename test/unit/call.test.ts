@@ -267,9 +267,10 @@ test('a call that only waited at the gate gets a DeadlineError, with a report of
 test('the default wait is at once after a lost connection, and spread evenly up to a growing bound otherwise', () => {
 	const bounds: [string, number[]][] = [
 		['connection_lost', [0, 25, 50, 100, 200, 400, 800, 1_000, 1_000]],
-		['serialization_failure', [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]],
-		['deadlock', [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]],
+		['serialization_failure', [5, 10, 20, 40, 80, 160, 320, 500, 500]],
+		['deadlock', [5, 10, 20, 40, 80, 160, 320, 500, 500]],
 		['lock_timeout', [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]],
+		['too_many_connections', [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]],
 		['resource_exhausted', [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]],
 		['stale_plan', [0, 25, 50, 100]],
 	]
@@ -279,5 +280,5 @@ test('the default wait is at once after a lost connection, and spread evenly up 
 			expect(waits.map((wait) => Math.round(wait))).toEqual(expected.map((bound) => Math.round(bound * chance)))
 		}
 	}
-	expect(paceOf({ number: 5_000, fault: { kind: 'deadlock' }, random: () => 1 } as unknown as Attempt)).toBe(1_000)
+	expect(paceOf({ number: 5_000, fault: { kind: 'deadlock' }, random: () => 1 } as unknown as Attempt)).toBe(500)
 })
