@@ -14,7 +14,7 @@ import { type AttemptState, callAsync, type TransactionScope } from './scope.ts'
 export interface TransactionOptions extends TransactionModes {
 	/** The caller's word that the whole function may be applied twice: then a commit in doubt is simply run again. Default false. */
 	idempotent?: boolean | undefined
-	/** A name for hooks and reports. */
+	/** A name for hooks and reports. Where transactions conflict, those with the same label take turns among themselves, apart from others. */
 	label?: string | undefined
 	/** After this no further attempt starts and no wait goes on. Default: the pool's. */
 	deadlineMs?: number | undefined

@@ -133,6 +133,18 @@ test('those that lose take turns, one at a time, across the pools of the endpoin
 	expect(all.map(({ runs }) => runs)).toEqual(all.map(() => 1))
 })
 
+test('where one of two loses that were the first to run together, turns begin at once', async () => {
+	const set = stage()
+	new Contender(set).end('committed')
+	const [first, second] = [new Contender(set), new Contender(set)]
+	second.lose()
+	await set.clock.advance(1)
+	expect([first.running, second.running]).toEqual([true, false])
+	first.end('committed')
+	await set.clock.advance(1)
+	expect(second.running).toBe(true)
+})
+
 test('turns are first come, first served, but those that have lost go before those that have not', async () => {
 	const set = stage()
 	await narrowed(set)

@@ -1,0 +1,77 @@
+/** How many transactions that conflict may run at once? The limit alone, told how attempts end. */
+import { expect, test } from 'vitest'
+import { Limit } from '../../../src/conflict/limit.ts'
+
+/** A server where each of `n` transactions takes `takesMs(n)`, and the share `lost(n)` of them loses. */
+function play(limit: Limit, spans: number, { takesMs, lost = () => 0, wanted = true, fromMs = 0 }: Play): number {
+	let nowMs = fromMs
+	let debt = 0
+	for (let attempt = 0; attempt < spans * 16; attempt++) {
+		const running = limit.value
+		nowMs += takesMs(running) / running
+		debt += lost(running)
+		const end = debt >= 1 ? 'lost' : 'committed'
+		if (end === 'lost') debt -= 1
+		limit.ended({ end, startedAtMs: nowMs - takesMs(running), nowMs, wanted })
+	}
+	return nowMs
+}
+
+interface Play {
+	takesMs(running: number): number
+	lost?(running: number): number
+	wanted?: boolean
+	fromMs?: number
+}
+
+test('it begins with one at a time', () => {
+	expect(new Limit(0).value).toBe(1)
+})
+
+test('where more get as much more done, it rises', () => {
+	const limit = new Limit(0)
+	play(limit, 40, { takesMs: () => 5 })
+	expect(limit.value).toBeGreaterThan(16)
+})
+
+test('where nobody waits for a turn, it does not rise', () => {
+	const limit = new Limit(0)
+	play(limit, 40, { takesMs: () => 5, wanted: false })
+	expect(limit.value).toBe(1)
+})
+
+test('where every second attempt loses as soon as there are two, it stays at one, and tries more ever less often', () => {
+	const limit = new Limit(0)
+	let tried = 0
+	const half = (running: number) => {
+		if (running > 1) tried += 1
+		return running > 1 ? 0.6 : 0
+	}
+	play(limit, 600, { takesMs: () => 1, lost: half })
+	expect(limit.value).toBe(1)
+	expect(tried).toBeLessThan(100)
+})
+
+test('a deadlock of a second among two takes it back to one, for seconds', () => {
+	const limit = new Limit(0)
+	let nowMs = play(limit, 2, { takesMs: () => 1 })
+	expect(limit.value).toBeGreaterThan(1)
+	limit.ended({ end: 'lost', startedAtMs: nowMs, nowMs: nowMs + 1_000, wanted: true })
+	limit.ended({ end: 'committed', startedAtMs: nowMs, nowMs: nowMs + 1_000, wanted: true })
+	limit.ended({ end: 'committed', startedAtMs: nowMs, nowMs: nowMs + 1_000, wanted: true })
+	expect(limit.value).toBe(1)
+	nowMs = play(limit, 50, { takesMs: () => 1, fromMs: nowMs + 1_000 })
+	expect(limit.value).toBe(1)
+})
+
+test('an end that says nothing of conflicts changes nothing', () => {
+	const limit = new Limit(0)
+	for (let attempt = 0; attempt < 1_000; attempt++) limit.ended({ end: 'other', startedAtMs: attempt, nowMs: attempt + 1, wanted: true })
+	expect(limit.value).toBe(1)
+})
+
+test('attempts that lose even alone are no reason to let more run: whoever they lose to is elsewhere', () => {
+	const limit = new Limit(0)
+	play(limit, 100, { takesMs: () => 1, lost: () => 0.8 })
+	expect(limit.value).toBe(1)
+})
