@@ -48,7 +48,7 @@ test('nobody knocks while nobody waits', async () => {
 	// Nothing is planned any more: no wait is left, so no probe can come.
 	expect(pool.waitingCount).toBe(0)
 	await at.proxy.accept()
-	expect((await pool.query('SELECT 2 AS n')).rows).toEqual([{ n: 2 }])
+	expect((await pool.query({ text: 'SELECT 2 AS n', deadlineMs: 30_000 })).rows).toEqual([{ n: 2 }])
 	expect(pool.holdfast.stats().endpoint.connectAttempts).toBe(before + 1)
 })
 
