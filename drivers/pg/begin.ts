@@ -40,32 +40,41 @@ export function forgetPrepared(client: PgClient): void {
 /** Sends BEGIN and what marks it, without the Sync that ends them. */
 export function sendMarked(client: PgClient, connection: unknown, text: string, marking: Marking | undefined): void {
 	const wire = connection as Wire
-	const name = shortEnough(marking?.name)
+	if (marking === undefined) {
+		wire.stream.write(bytesOf(wire, text, undefined))
+		return
+	}
+	const name = shortEnough(marking.name)
 	const known = name !== undefined && prepared.get(client)?.has(name) === true
 	// What is the same every time is made into bytes once.
-	const fixed = known && marking?.values.length === 0
-	wire.stream.write(bytesOf(wire, text, fixed ? name : undefined))
-	if (marking === undefined || fixed) return
+	const fixed = known && marking.values.length === 0
+	wire.stream.write(bytesOf(wire, text, fixed ? marking : undefined))
+	if (fixed) return
 	if (!known) wire.parse({ ...(name !== undefined && { name }), text: marking.text })
 	run(wire, name, marking.values)
 }
 
-// The texts of BEGIN and the names of markings are few.
+// The texts of BEGIN are few, and so are the markings without values: their witness makes each of them once.
 const made = new Map<string, Buffer>()
+const madeWith = new WeakMap<Marking, Map<string, Buffer>>()
 
-/** BEGIN, and a prepared statement without values behind it, as pg writes them. */
-function bytesOf(wire: Wire, text: string, name: string | undefined): Buffer {
-	const key = name === undefined ? text : `${text};${name}`
-	let bytes = made.get(key)
+/** BEGIN, and a prepared marking without values behind it, as pg writes them. */
+function bytesOf(wire: Wire, text: string, marking: Marking | undefined): Buffer {
+	let known = made
+	if (marking !== undefined) {
+		known = madeWith.get(marking) ?? new Map()
+		madeWith.set(marking, known)
+	}
+	let bytes = known.get(text)
 	if (bytes === undefined) {
 		const chunks: Buffer[] = []
 		const stream = { writable: true, write: (chunk: Buffer) => chunks.push(Buffer.from(chunk)) > 0 }
 		const recorder: Wire = Object.create(wire, { stream: { value: stream } })
 		recorder.parse({ text })
 		run(recorder, undefined, [])
-		if (name !== undefined) run(recorder, name, [])
+		if (marking !== undefined) run(recorder, marking.name, [])
 		bytes = Buffer.concat(chunks)
-		made.set(key, bytes)
+		known.set(text, bytes)
 	}
 	return bytes
 }

@@ -149,7 +149,8 @@ export class Opening implements Begun {
 
 	#settle(state: State): void {
 		this.#state = state
-		const waiting = this.#waiting ?? []
+		const waiting = this.#waiting
+		if (waiting === undefined) return
 		this.#waiting = undefined
 		for (const then of waiting) then()
 	}

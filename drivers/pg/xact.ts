@@ -45,16 +45,25 @@ export class XactWitness implements Witness {
 	#supported = true
 	// Behind a pooler without support for prepared statements the name is unknown, or taken, on the next server connection.
 	#named = true
+	/** In the form that this server takes; made anew when that changes. */
+	#markings: { readonly full: Marking; readonly id: Marking } | undefined
 	readonly #sessions = new WeakMap<PgClient, Session>()
 
 	marking(client: PgClient): Marking | undefined {
 		if (!this.#supported) return undefined
+		this.#markings ??= this.#makeMarkings()
+		return this.#sessions.has(client) ? this.#markings.id : this.#markings.full
+	}
+
+	#makeMarkings(): { readonly full: Marking; readonly id: Marking } {
 		const { id } = versions[this.#version]
 		const form = this.#form()
 		// The names carry a number: behind a pooler another release of Holdfast may have prepared its own text.
-		if (this.#sessions.has(client))
-			return { name: this.#named ? `holdfast_id_1_${this.#version}` : undefined, text: `SELECT ${id}`, values: [], form }
-		return { name: this.#named ? `holdfast_mark_1_${this.#version}` : undefined, text: fullText(id), values: [], form }
+		const name = (what: string) => (this.#named ? `holdfast_${what}_1_${this.#version}` : undefined)
+		return {
+			full: { name: name('mark'), text: fullText(id), values: [], form },
+			id: { name: name('id'), text: `SELECT ${id}`, values: [], form },
+		}
 	}
 
 	read(client: PgClient, { row }: Marked): CommitMark | undefined {
@@ -72,6 +81,7 @@ export class XactWitness implements Witness {
 	adapt(client: PgClient, error: unknown, failed: Marking): boolean {
 		const code = sqlstateOf(error)
 		forgetPrepared(client)
+		this.#markings = undefined
 		if (failed.form !== this.#form()) return true
 		// invalid_sql_statement_name, duplicate_prepared_statement.
 		if ((code === '26000' || code === '42P05') && this.#named) this.#named = false
