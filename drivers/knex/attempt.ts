@@ -5,7 +5,7 @@ import { keepMessage } from './faults.ts'
 import type { Container, KnexConnection, KnexTransaction } from './shape.ts'
 import type { StopSign } from './stop-sign.ts'
 
-type Callback = (error: unknown, result?: unknown) => void
+type Callback = (error: unknown, ...answer: unknown[]) => void
 
 /** How the user's function has ended its transaction. The driver does it; then knex gets its answer. */
 interface Control {
@@ -112,7 +112,9 @@ export class Attempt {
 		// knex's own BEGIN, and SET TRANSACTION on MySQL: the driver has done that, or will with the first statement.
 		if (!this.#begun) return process.nextTick(callback, null, { command: 'BEGIN', rowCount: null, rows: [], fields: [] })
 		if (this.#control === undefined && (statement === commitText || statement === rollbackText)) return this.#finish(statement, callback)
-		return this.#link.query(...given)
+		if (typeof callback !== 'function') return this.#link.query(...given)
+		const told: Callback = (error, ...answer) => callback(keepMessage(error), ...answer)
+		return this.#link.query(...given.slice(0, -1), told)
 	}
 
 	#finish(statement: string, callback: Callback): void {

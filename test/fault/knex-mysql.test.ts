@@ -132,6 +132,15 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(knex.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { unresolved: 1 } })
 	})
 
+	test('a statement that is refused inside transaction(fn) shows no value, although knex writes it into errors', async () => {
+		const knex = make()
+		const refused = knex.transaction((trx) => trx.raw('INSERT INTO written VALUES (?, ?); COMMIT', [77, 4711]))
+		const error = await caught(refused)
+		expect(error).toMatchObject({ code: 'HOLDFAST_TRANSACTION_CONTROL' })
+		expect(error?.message).not.toMatch(/77|4711/)
+		expect(await rows()).toEqual([])
+	})
+
 	test('a lost connection before COMMIT and a deadlock run the whole function again; the object form never', async () => {
 		const knex = make({}, { pool: { min: 0, max: 6 } })
 		await knex('written').insert([{ id: 1 }, { id: 2 }])
