@@ -30,10 +30,12 @@ export class Books {
 	readonly #tableName: string
 	readonly #lockTableName: string
 	readonly #schemaName: string | null
+	readonly #ownMarks: Set<number>
 
-	/** `knex` runs on the session and changes no names. */
-	constructor(knex: Knex, { tableName, schemaName }: MigratorConfig) {
+	/** `knex` runs on the session and changes no names. `ownMarks` gets those that this run has noted. */
+	constructor(knex: Knex, { tableName, schemaName }: MigratorConfig, ownMarks: Set<number>) {
 		this.#knex = knex
+		this.#ownMarks = ownMarks
 		this.#tableName = tableName
 		this.#lockTableName = `${tableName}_lock`
 		this.#schemaName = schemaName
@@ -70,6 +72,8 @@ export class Books {
 	/** Notes that a migration begins that cannot be rolled back. */
 	async begin(mark: number): Promise<void> {
 		await this.#table(this.#lockTableName).update({ is_locked: mark })
+		// Without an answer it may be another runner's that is found there later.
+		this.#ownMarks.add(mark)
 	}
 
 	/** The migration is finished; the lock stays ours. */

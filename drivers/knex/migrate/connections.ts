@@ -20,6 +20,7 @@ export class Connections {
 	readonly #config: KnexConfig
 	readonly #external: boolean
 	readonly #openRaw: () => Promise<Connection>
+	readonly #ofPool = new Set<Connection>()
 	#open = 0
 
 	constructor(knex: KnexInstance, settings: Settings, statements: StatementWatcher) {
@@ -81,8 +82,15 @@ export class Connections {
 				if (client.connectionConfigProvider !== undefined) client.connectionSettings = await client.connectionConfigProvider()
 				return bare()
 			}
-			client.acquireRawConnection = () => this.#acquire()
-			client.destroyRawConnection = async (connection) => this.close(connection)
+			client.acquireRawConnection = async () => {
+				const connection = await this.#acquire()
+				this.#ofPool.add(connection)
+				return connection
+			}
+			client.destroyRawConnection = async (connection) => {
+				this.#ofPool.delete(connection)
+				this.close(connection)
+			}
 		}
 	}
 
@@ -156,7 +164,17 @@ export class Connections {
 	}
 
 	async end(): Promise<void> {
-		if (!this.#external) await this.pooled.destroy()
+		const { wakeUps, clock } = this.core.policy.scheduler
+		// A transaction that a migration has left open is given back by nobody, and the pool would wait for it for ever.
+		const giveBack = () => {
+			for (const connection of this.#ofPool) this.server.pool?.release(connection)
+		}
+		const limit = wakeUps.at(clock.now() + closeWithinMs, giveBack)
+		try {
+			if (!this.#external) await this.pooled.destroy()
+		} finally {
+			wakeUps.cancel(limit)
+		}
 		this.core.end()
 	}
 

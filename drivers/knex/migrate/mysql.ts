@@ -11,7 +11,7 @@ const string = (value: unknown) => String(value ?? '')
 // Whatever is not known to leave the transaction open counts as ending it (MySQL manual, "Statements That Cause an Implicit Commit").
 const leavesTransactionOpen =
 	/^[\s(]*(?:select|insert|update|delete|replace|with|values|table|set|show|explain|describe|desc|do|use|savepoint|release|rollback\s+(?:work\s+)?to|commit|rollback|begin|start\s+transaction)\b/i
-const setsAutocommit = /\bautocommit\b/i
+const setsLastingly = /^\s*set\s(?:\s*(?:password|default)\b|.*\bautocommit\b)/is
 // They leave the transaction alone because what they make lasts no longer than the session.
 const temporary = /^\s*(?:create|drop)\s+temporary\s+table\b/i
 
@@ -131,7 +131,7 @@ export class MysqlServer implements Server {
 
 	commitsImplicitly(text: string): boolean {
 		if (temporary.test(text)) return false
-		return !leavesTransactionOpen.test(text) || (/^\s*set\b/i.test(text) && setsAutocommit.test(text))
+		return !leavesTransactionOpen.test(text) || setsLastingly.test(text)
 	}
 
 	failsWhole(text: string): boolean {

@@ -108,12 +108,12 @@ async function whatNext(crew: Crew, job: Job, failure: Failure, inTransaction: b
 	const { fault, phase, watch } = failure
 	// A statement that was tried by itself has had its tries.
 	if (watch.ended !== undefined) throw await failed(crew, job, { ...failure, error: watch.ended.by })
-	if (inTransaction && (crew.server.rollsBackDdl || watch.applied.length === 0)) {
+	if (inTransaction && watch.applied.length === 0) {
 		if (phase === 'commit' && fault.outcome === 'unknown') {
 			if (fault.retryable || (await isRecorded(crew, job))) return 'look'
 			throw await failed(crew, job, failure)
 		}
-		if (crew.server.rollsBackDdl || watch.undone) {
+		if (watch.undone) {
 			if (fault.retryable) return 'again'
 			throw await failed(crew, job, failure)
 		}
@@ -138,7 +138,8 @@ async function isRecorded(crew: Crew, { name, direction }: Job): Promise<boolean
 async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending> {
 	const { name, migration, content, direction, batch } = job
 	const { config, server, statements } = crew
-	const session = await crew.sessions.current()
+	// The server may be lost again while the lock is taken anew.
+	const session = await crew.sessions.steadily(async (opened) => opened)
 	const { connection, books } = session
 	const watch = new Watch(server, waits, connection, () => books.begin(markOf(name, direction)))
 	let phase: Failure['phase'] = 'statement'
@@ -153,11 +154,12 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			await config.beforeEach?.(trx, [migration])
 			await content[direction](trx)
 			await config.afterEach?.(trx, [migration])
+			if (watch.rolledBackBy !== undefined) throw watch.rolledBackBy.error
 			if (trx.isCompleted()) throw endedByItself(name)
 			phase = 'recording'
 			await books.record(name, direction, batch)
-			// DDL has made the note durable that the migration had begun.
-			if (!server.rollsBackDdl) await books.keep()
+			// What came into force has made the note durable that the migration had begun.
+			if (!server.rollsBackDdl || watch.announced) await books.keep()
 			phase = 'commit'
 			return 'done'
 		} catch (error) {

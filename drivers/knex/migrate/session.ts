@@ -39,6 +39,8 @@ export class Sessions {
 	#current: Session | undefined
 	#identity: Identity | undefined
 	#waitingSinceMs: number | undefined
+	#isClaimed = false
+	readonly #ownMarks = new Set<number>()
 
 	constructor(
 		knex: KnexInstance,
@@ -127,8 +129,9 @@ export class Sessions {
 		await this.pause(Math.min(pollMs, this.#settings.runnerDeadlineMs - sinceMs))
 	}
 
-	/** The wait for other runners is over. */
+	/** The wait for other runners is over: the lock of knex is ours. */
 	ready(): void {
+		this.#isClaimed = true
 		this.#waitingSinceMs = undefined
 	}
 
@@ -151,7 +154,9 @@ export class Sessions {
 			this.#identity = identity
 			const bare = this.#connections.bound(connection, undefined, this.#knex) as unknown as Knex
 			const work = this.#connections.bound(connection, this.#statements, this.#knex) as unknown as Knex
-			return { connection, bare, work, books: new Books(bare, this.#config) }
+			const books = new Books(bare, this.#config, this.#ownMarks)
+			if (this.#isClaimed) await claimAgain(books, this.#ownMarks)
+			return { connection, bare, work, books }
 		} catch (error) {
 			this.#connections.close(connection)
 			throw error
@@ -185,4 +190,18 @@ export class Sessions {
 			scheduler.wakeUps.cancel(next)
 		}
 	}
+}
+
+/** While the session was lost, another runner may have worked: it may have freed the lock of knex, or ended in the middle of a migration. */
+async function claimAgain(books: Books, ownMarks: ReadonlySet<number>): Promise<void> {
+	if ((await books.lockState()).by === 'nobody') await books.take()
+	const lock = await books.lockState()
+	if (lock.by === 'holdfast' || (lock.by === 'unfinished' && ownMarks.has(lock.mark))) return
+	const found =
+		lock.by === 'unfinished'
+			? 'a migration that cannot be rolled back was begun, not by this run as far as it knows, and is not finished'
+			: 'the lock of knex was freed and taken by somebody else'
+	throw new MigrationsLockedError(
+		`migrate: the session of this run was lost, and when it was back ${found}. What was done until then is recorded; nothing more was run. Run again: it says what there is to do.`,
+	)
 }

@@ -1,22 +1,18 @@
 /** Which statements has a migration sent, which of them are in force for good, and which one got no answer? */
 
-import { HoldfastError, isPlainRead } from '../../../src/driver.ts'
+import { HoldfastError } from '../../../src/driver.ts'
 import type { Fault, Phase } from '../../../src/index.ts'
 import { classify } from '../../../src/index.ts'
 import type { LockWaits } from './lock-waits.ts'
+import { type Part, partsOf } from './parts.ts'
 import { redact } from './redact.ts'
 import type { Server } from './server.ts'
 import type { Connection, QueryObject, StatementWatcher } from './shape.ts'
 
-const begins = /^\s*(?:begin|start\s+transaction)\b/i
-const ends = /^\s*(?:commit|end|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i
-const commits = /^\s*(?:commit|end)\b/i
-// It changes nothing that lasts.
-const passing = /^\s*(?:set|reset|savepoint|release|rollback)\b/i
-// A SELECT that calls any other function may do anything, such as `select create_hypertable(…)`.
-const callsFunction =
-	/\b(?!(?:count|max|min|sum|avg|coalesce|exists|in|any|and|or|not|on|as|from|where|current_schema|database|version|to_regclass)\b)[a-z_]\w*\s*\(/i
 const keptTexts = 50
+// ER_PARSE_ERROR.
+const parseError = 1064
+const rollsAllBack: ReadonlySet<string> = new Set(['deadlock', 'serialization_failure'])
 
 /** Where the statements of the migrations pass. Nothing is watched while none runs. */
 export class Statements implements StatementWatcher {
@@ -39,6 +35,8 @@ export class Statements implements StatementWatcher {
 
 /** What one try of one migration has sent. */
 export class Watch {
+	/** Whether it is noted in the lock that the migration has begun. */
+	announced: boolean
 	/** How many statements went out. */
 	sent = 0
 	/** Statements that are in force and cannot be rolled back; the first ones. */
@@ -47,6 +45,8 @@ export class Watch {
 	unanswered: string | undefined
 	/** A statement that failed, and may have left something all the same. */
 	halfDone: string | undefined
+	/** With which error the server has rolled the runner's transaction back, though the migration may try to go on: MySQL lets it, outside of any. */
+	rolledBackBy: { readonly error: unknown } | undefined
 	/** Why a statement was not tried again by itself, where that ended the migration. */
 	ended: { readonly by: unknown } | undefined
 	/** The first error of the try: later ones may only say that the transaction has failed. */
@@ -56,7 +56,6 @@ export class Watch {
 	/** The connection whose transaction belongs to the runner. */
 	readonly #session: Connection | undefined
 	readonly #beforeDurable: (connection: Connection) => Promise<void>
-	#announced: boolean
 	readonly #faults = new WeakMap<object, Fault>()
 	readonly #open = new Map<Connection, string[]>()
 	readonly #limits = new WeakMap<Connection, number>()
@@ -66,7 +65,7 @@ export class Watch {
 		this.#waits = waits
 		this.#session = session
 		this.#beforeDurable = beforeDurable
-		this.#announced = session === undefined
+		this.announced = session === undefined
 	}
 
 	/** Whether nothing of the try can be in force: its end is its rollback. */
@@ -92,28 +91,29 @@ export class Watch {
 	}
 
 	async run<T>(connection: Connection, sql: string, send: () => Promise<T>): Promise<T> {
-		const implicit = this.#server.commitsImplicitly(sql)
-		if (implicit && !this.#announced) {
+		const parts = partsOf(sql, this.#server)
+		const commits = parts.some(({ does }) => does === 'commits')
+		if (this.rolledBackBy !== undefined && connection === this.#session && parts[0]?.does !== 'rolls back') throw this.rolledBackBy.error
+		if (!this.announced && this.#isDurable(parts)) {
 			await this.#beforeDurable(connection)
-			this.#announced = true
+			this.announced = true
 		}
 		for (;;) {
-			await this.#limit(connection, sql)
+			await this.#limit(connection, sql, parts)
 			this.sent += 1
 			const answered = this.#waits.watch(connection)
 			try {
 				const result = await send()
-				if (commits.test(sql)) refuseRolledBack(result)
-				this.#confirmed(connection, sql, implicit)
+				if (commits) refuseRolledBack(result)
+				for (const part of parts) this.#confirmed(connection, part)
 				return result
 			} catch (error) {
-				const fault = classify(error, { phase: commits.test(sql) ? 'commit' : 'statement' })
+				const fault = classify(error, { phase: commits ? 'commit' : 'statement' })
 				if (typeof error === 'object' && error !== null) this.#faults.set(error, fault)
 				this.firstError ??= { error, fault }
-				if (!this.#mayRepeat(connection, sql, fault)) {
-					this.#failed(connection, sql, fault, implicit)
-					throw error
-				}
+				if (fault.outcome === 'rolled_back' || HoldfastError.is(error)) this.#refused(connection, sql, parts, { error, fault })
+				else if (fault.outcome === 'unknown') this.#lost(connection, sql, parts)
+				if (!this.#mayRepeat(connection, sql, parts, fault)) throw error
 				this.firstError = undefined
 				try {
 					await this.#waits.failed(error, this.applied)
@@ -128,19 +128,29 @@ export class Watch {
 		}
 	}
 
+	/** Whether a part of the text comes into force before the transaction around it ends. The runner's own BEGIN and COMMIT stand alone. */
+	#isDurable(parts: readonly Part[]): boolean {
+		return parts.some(({ does }) => does === 'commits itself' || (parts.length > 1 && (does === 'begins' || does === 'commits')))
+	}
+
+	/** Whether the server's error means that nothing of the text is left. */
+	#failsWhole(sql: string, parts: readonly Part[]): boolean {
+		return (parts.length === 1 || this.#server.dialect === 'postgres') && this.#server.failsWhole(sql)
+	}
+
 	/** Only a statement that stood alone and of which nothing is left may be sent again by itself. */
-	#mayRepeat(connection: Connection, sql: string, { kind, outcome }: Fault): boolean {
-		if (kind !== 'lock_timeout' || outcome !== 'rolled_back' || !this.#server.failsWhole(sql)) return false
+	#mayRepeat(connection: Connection, sql: string, parts: readonly Part[], { kind, outcome }: Fault): boolean {
+		if (kind !== 'lock_timeout' || outcome !== 'rolled_back' || !this.#failsWhole(sql, parts)) return false
 		return !this.#open.has(connection) || this.#server.mayRepeatInside(sql)
 	}
 
 	/** In the runner's own transaction on PostgreSQL, the try has set the limit for all of it. */
-	async #limit(connection: Connection, sql: string): Promise<void> {
+	async #limit(connection: Connection, sql: string, parts: readonly Part[]): Promise<void> {
 		if (this.#server.dialect === 'postgres' && (connection === this.#session || this.#open.has(connection))) return
 		// It waits without holding up anybody, and giving up leaves an invalid index.
 		if (/\bconcurrently\b/i.test(sql)) return this.#setLimit(connection, 0)
 		// A transaction that the migration opens itself cannot be run again by us: it gets the longest wait at once.
-		await this.#setLimit(connection, begins.test(sql) ? this.#waits.longestTimeoutMs : this.#waits.lockTimeoutMs)
+		await this.#setLimit(connection, parts.some(({ does }) => does === 'begins') ? this.#waits.longestTimeoutMs : this.#waits.lockTimeoutMs)
 	}
 
 	async #setLimit(connection: Connection, limitMs: number): Promise<void> {
@@ -149,31 +159,58 @@ export class Watch {
 		this.#limits.set(connection, limitMs)
 	}
 
-	#confirmed(connection: Connection, sql: string, implicit: boolean): void {
+	#confirmed(connection: Connection, { does, text, chains }: Part): void {
 		const open = this.#open.get(connection)
-		if (begins.test(sql)) this.#open.set(connection, [])
-		else if (ends.test(sql)) {
-			if (commits.test(sql) && open !== undefined) this.#inForce(open)
-			this.#open.delete(connection)
-		} else if (implicit) {
-			this.#inForce([...(open ?? []), this.#text(sql)])
-			if (open !== undefined) this.#open.set(connection, [])
-		} else if (!this.#isHarmless(sql)) {
-			if (open !== undefined) open.push(this.#text(sql))
-			else this.#inForce([this.#text(sql)])
+		switch (does) {
+			case 'begins':
+				// MySQL commits what was open; PostgreSQL warns, and the transaction goes on.
+				if (open !== undefined && this.#server.dialect === 'postgres') return
+				this.#inForce(open ?? [])
+				this.#open.set(connection, [])
+				return
+			case 'commits':
+			case 'rolls back':
+				if (does === 'commits') this.#inForce(open ?? [])
+				if (chains) this.#open.set(connection, [])
+				else this.#open.delete(connection)
+				return
+			case 'commits itself':
+				this.#inForce([...(open ?? []), this.#text(text)])
+				if (open !== undefined) this.#open.set(connection, [])
+				return
+			case 'works':
+				if (open !== undefined) open.push(this.#text(text))
+				else this.#inForce([this.#text(text)])
 		}
 	}
 
-	#failed(connection: Connection, sql: string, { outcome }: Fault, implicit: boolean): void {
+	/** The server has answered with an error, or with a rollback. */
+	#refused(connection: Connection, sql: string, parts: readonly Part[], { error, fault }: NonNullable<Watch['firstError']>): void {
+		if (connection === this.#session && this.#server.dialect === 'mysql' && rollsAllBack.has(fault.kind)) this.rolledBackBy ??= { error }
 		const open = this.#open.get(connection)
-		if (outcome === 'rolled_back' && open === undefined && !this.#server.failsWhole(sql)) this.halfDone ??= this.#text(sql)
-		if (outcome !== 'unknown' || this.#isHarmless(sql)) return
-		const lasting = implicit || open === undefined || (commits.test(sql) && open.length > 0)
-		if (lasting) this.unanswered ??= commits.test(sql) ? `COMMIT of ${(open ?? []).join('; ')}` : this.#text(sql)
+		const endsOpen = this.#isDurable(parts)
+		if ((open === undefined || endsOpen) && !this.#failsWhole(sql, parts)) this.halfDone ??= this.#text(sql)
+		// The transaction of a migration's own is over when its COMMIT has failed; that of the runner ends the try.
+		if (parts.length === 1 && parts[0]?.does === 'commits' && connection !== this.#session) this.#open.delete(connection)
+		if (open === undefined || !parts.some(({ does }) => does === 'commits itself')) return
+		// What commits by itself has done so before it failed, unless the server could not read it.
+		if (parts.length === 1 && (error as { errno?: unknown } | null)?.errno === parseError) return
+		this.#inForce(open)
+		this.#open.set(connection, [])
 	}
 
-	#isHarmless(sql: string): boolean {
-		return passing.test(sql) || (isPlainRead(sql, this.#server.dialect) && !callsFunction.test(sql))
+	/** No answer came. */
+	#lost(connection: Connection, sql: string, parts: readonly Part[]): void {
+		const open = this.#open.get(connection)
+		const unended = open !== undefined && open.length > 0
+		const lasts = ({ does }: Part) => {
+			if (does === 'commits') return unended
+			if (does === 'begins') return unended && this.#server.dialect === 'mysql'
+			return does === 'works' && open === undefined
+		}
+		if (!this.#isDurable(parts) && !parts.some(lasts)) return
+		const isCommit = parts.length === 1 && parts[0]?.does === 'commits'
+		this.unanswered ??= isCommit ? `COMMIT of ${(open ?? []).join('; ')}` : this.#text(sql)
 	}
 
 	#inForce(texts: readonly string[]): void {
