@@ -2,6 +2,7 @@
 import {
 	type AttemptState,
 	type Call,
+	ownOptions,
 	type PoolOptions,
 	runTransaction,
 	type Stats,
@@ -9,7 +10,6 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { cut } from '../mysql2/client.ts'
-import { ownOptions } from '../mysql2/query.ts'
 import { Mysql2Transaction } from '../mysql2/scope.ts'
 import { isMysql2Pool, isMysql2PromisePool, type Mysql2Connection, type Mysql2Pool } from '../mysql2/shape.ts'
 import { type Wrapped, wrapPool } from '../mysql2/wrap.ts'

@@ -1,8 +1,8 @@
 /** On what does a builder's one statement run, on MySQL and MariaDB? On a connection that may change when the statement is run again. */
-import type { Call } from '../../src/driver.ts'
+import { type Call, isOnce } from '../../src/driver.ts'
 import { cut } from '../mysql2/client.ts'
 import type { Mysql2Core } from '../mysql2/core.ts'
-import { isOnce, Statement } from '../mysql2/query.ts'
+import { Statement } from '../mysql2/query.ts'
 import type { Mysql2Connection, Mysql2Pool, QueryCallback } from '../mysql2/shape.ts'
 import type { Abandoning } from './abandoning.ts'
 import type { StatementConnection } from './backend.ts'

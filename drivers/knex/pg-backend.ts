@@ -2,6 +2,7 @@
 import {
 	type AttemptState,
 	type Call,
+	ownOptions,
 	type PoolOptions,
 	runTransaction,
 	type Stats,
@@ -12,7 +13,6 @@ import { cut } from '../pg/client.ts'
 import type { PgCore } from '../pg/core.ts'
 import { type HoldfastPool, holdfast } from '../pg/index.ts'
 import { type Inside, insideOf } from '../pg/inside.ts'
-import { ownOptions } from '../pg/query.ts'
 import { isPgPool, type PgClient, type PgPool } from '../pg/shape.ts'
 import { PgTransaction } from '../pg/transaction.ts'
 import { Abandoning } from './abandoning.ts'

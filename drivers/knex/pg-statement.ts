@@ -1,8 +1,8 @@
 /** On what does a builder's one statement run, on PostgreSQL? On a connection that may change when the statement is run again. */
-import type { Call } from '../../src/driver.ts'
+import { type Call, isOnce } from '../../src/driver.ts'
 import { cut } from '../pg/client.ts'
 import type { PgCore } from '../pg/core.ts'
-import { isOnce, Statement, settle } from '../pg/query.ts'
+import { Statement, settle } from '../pg/query.ts'
 import type { PgClient, PgPool, QueryCallback, Submittable } from '../pg/shape.ts'
 import { runSubmittable } from '../pg/submittable.ts'
 import type { Abandoning } from './abandoning.ts'

@@ -1,10 +1,10 @@
 /** How is a cluster wrapped? Each node's pool by itself, and the choice between them: a server that is down is passed over, not removed. */
-import type { PoolOptions } from '../../src/driver.ts'
+import { isOnce, type PoolOptions } from '../../src/driver.ts'
 import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
 import type { Mysql2Core } from './core.ts'
 import { handOver } from './lend.ts'
 import { type Node, Nodes } from './nodes.ts'
-import { type Connections, isOnce, Statement } from './query.ts'
+import { type Connections, Statement } from './query.ts'
 import type { ClusterNamespace, ConnectionCallback, Mysql2Cluster, Mysql2Connection, QueryCallback } from './shape.ts'
 import { tellOnce } from './transact.ts'
 import { type Added, addMethods, readyOf, replace, wrapPool } from './wrap.ts'

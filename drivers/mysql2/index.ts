@@ -1,9 +1,8 @@
 /** What does a wrapped mysql2 pool do that the bare one does not? `holdfast(pool)` installs the methods; it holds no policy. */
 import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, PoolCluster, Query, QueryError, QueryResult } from 'mysql2'
 import type { PoolCluster as PromiseCluster, Pool as PromisePool } from 'mysql2/promise'
-import { checkPoolOptions, type PoolOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
+import { checkPoolOptions, type PoolOptions, type QueryOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
 import { wrapCluster } from './cluster.ts'
-import type { QueryOptions } from './query.ts'
 import { isMysql2Cluster, isMysql2Pool, isMysql2PromiseCluster, isMysql2PromisePool } from './shape.ts'
 import { addMethods, wrapPool } from './wrap.ts'
 

@@ -1,62 +1,10 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` and `pool.execute` that mysql2 accepts. */
-import {
-	abortSignal,
-	bool,
-	type Call,
-	type CallOptions,
-	checkOptions,
-	type Fault,
-	HoldfastError,
-	isPlainRead,
-	mayCommitPartly,
-	type OptionRules,
-	positiveMsOrInfinity,
-	type Repeatability,
-	text as textRule,
-} from '../../src/driver.ts'
+import { type Call, type Fault, HoldfastError, isPlainRead, mayCommitPartly, ownOptions, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import { findOut } from './interrupted.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
 import { isAlive, sessionOf, setsAutocommit } from './state.ts'
-
-/** What the options object of a statement may say beside mysql2's own fields. */
-export interface QueryOptions extends CallOptions {
-	/** The caller's word that the statement may be applied twice: then it is rerun also when its answer was lost. Default false. */
-	readonly idempotent?: boolean | undefined
-	/**
-	 * Applies a write exactly once, also when its answer is lost: it runs in a transaction of its own whose commit leaves a token in the
-	 * ledger. Needs a `commitLedger`. Default false.
-	 */
-	readonly exactlyOnce?: boolean | undefined
-}
-
-/** An options object that asks for exactly once. */
-export type OnceQuery = QueryOptions & { readonly exactlyOnce: true }
-
-export function isOnce(sql: unknown): sql is OnceQuery {
-	if (typeof sql !== 'object' || sql === null || !('exactlyOnce' in sql)) return false
-	return ownOptions(sql).exactlyOnce === true
-}
-
-const queryRules: OptionRules<QueryOptions> = {
-	idempotent: bool,
-	exactlyOnce: bool,
-	deadlineMs: positiveMsOrInfinity,
-	signal: abortSignal,
-	label: textRule,
-}
-const none: QueryOptions = {}
-
-/** Picks our options out of an options object; mysql2 ignores fields that it does not know. */
-export function ownOptions(sql: unknown): QueryOptions {
-	if (typeof sql !== 'object' || sql === null) return none
-	const { idempotent, exactlyOnce, deadlineMs, signal, label } = sql as QueryOptions
-	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label) === undefined) return none
-	const options = { idempotent, exactlyOnce, deadlineMs, signal, label }
-	checkOptions('query', options, queryRules)
-	return options
-}
 
 /** What one statement is, and who hears of it. */
 export interface Work {

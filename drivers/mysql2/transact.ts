@@ -1,8 +1,16 @@
 /** What do `pool.transaction` and `exactlyOnce` do over mysql2? They join the driver to the core's runner. */
-import { type Call, CommitLedger, type PoolOptions, runTransaction, show, type TransactionOptions } from '../../src/driver.ts'
+import {
+	type Call,
+	CommitLedger,
+	type OnceQuery,
+	ownOptions,
+	type PoolOptions,
+	runTransaction,
+	show,
+	type TransactionOptions,
+} from '../../src/driver.ts'
 import type { Mysql2Core } from './core.ts'
 import { Ledger } from './ledger.ts'
-import { type OnceQuery, ownOptions } from './query.ts'
 import { type Mysql2AttemptState, Mysql2Transaction } from './scope.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import type { Answer, Method } from './statement.ts'

@@ -1,10 +1,10 @@
 /** How is one callback pool of mysql2 wrapped? Its methods are replaced in place; whatever wraps it goes through them. */
-import { abortSignal, checkOptions, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
+import { abortSignal, checkOptions, isOnce, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
 import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
-import { type Connections, isOnce, Statement } from './query.ts'
+import { type Connections, Statement } from './query.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Mysql2PromisePool, QueryCallback } from './shape.ts'
 import { Mysql2Source } from './source.ts'
 import { type Transactions, tellOnce, transactionsOf } from './transact.ts'

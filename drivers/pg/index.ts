@@ -6,9 +6,13 @@ import {
 	type Call,
 	checkOptions,
 	checkPoolOptions,
+	isOnce,
+	type OnceQuery,
 	type OptionRules,
+	ownOptions,
 	type PoolOptions,
 	positiveMsOrInfinity,
+	type QueryOptions,
 	runTransaction,
 	type Stats,
 	show,
@@ -18,7 +22,7 @@ import { PgCore } from './core.ts'
 import { keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
-import { isOnce, type OnceQuery, ownOptions, type QueryOptions, Statement, snapshot, snapshotValues } from './query.ts'
+import { Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'

@@ -1,59 +1,10 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
-import {
-	abortSignal,
-	bool,
-	type Call,
-	type CallOptions,
-	checkOptions,
-	isPlainRead,
-	type OptionRules,
-	positiveMsOrInfinity,
-	type Repeatability,
-	text as textRule,
-} from '../../src/driver.ts'
+import { type Call, isPlainRead, ownOptions, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { isAlive, isUsable } from './state.ts'
-
-/** What a query config may say beside pg's own fields. */
-export interface QueryOptions extends CallOptions {
-	/** The caller's word that the statement may be applied twice: then it is rerun also when its answer was lost. Default false. */
-	readonly idempotent?: boolean | undefined
-	/**
-	 * Applies a write exactly once, also when its answer is lost: it runs in a transaction of its own whose commit is verified.
-	 * Needs `commit: 'verify'`, or a ledger to be certain after a crash. Default false.
-	 */
-	readonly exactlyOnce?: boolean | undefined
-}
-
-/** A query config that asks for exactly once. */
-export type OnceQuery = QueryOptions & { readonly exactlyOnce: true }
-
-export function isOnce(config: unknown): config is OnceQuery {
-	if (typeof config !== 'object' || config === null || !('exactlyOnce' in config)) return false
-	return ownOptions(config).exactlyOnce === true
-}
-
-const queryRules: OptionRules<QueryOptions> = {
-	idempotent: bool,
-	exactlyOnce: bool,
-	deadlineMs: positiveMsOrInfinity,
-	signal: abortSignal,
-	label: textRule,
-}
-const none: QueryOptions = {}
-
-/** Picks our options out of a query config; pg ignores fields that it does not know. */
-export function ownOptions(config: unknown): QueryOptions {
-	if (typeof config !== 'object' || config === null) return none
-	const { idempotent, exactlyOnce, deadlineMs, signal, label } = config as QueryOptions
-	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label) === undefined) return none
-	const options = { idempotent, exactlyOnce, deadlineMs, signal, label }
-	checkOptions('query', options, queryRules)
-	return options
-}
 
 /** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
 export function settle(core: PgCore, client: PgClient, error: unknown, broken: boolean): void {

@@ -1,9 +1,9 @@
 /** How does a cursor, a stream or another query object run on the pool? Rerun only until its first row could have been seen. */
-import { type Call, isPlainRead, type Repeatability } from '../../src/driver.ts'
+import { type Call, isPlainRead, ownOptions, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
-import { ownOptions, settle } from './query.ts'
+import { settle } from './query.ts'
 import type { PgClient, QueryCallback, Submittable } from './shape.ts'
 
 /** A connection that was borrowed for the query object already, and the call that waited for it. */

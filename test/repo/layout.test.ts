@@ -12,7 +12,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },
 	{ what: 'shared state', paths: ['src/outage/'] },
 	{ what: 'turns of transactions', paths: ['src/conflict/'] },
-	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/stats.ts'] },
+	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'] },
 	{ what: 'units of work', paths: ['src/transaction/'] },
 	{ what: 'the doors: for users, for drivers and for the command line', paths: ['src/index.ts', 'src/driver.ts', 'src/knowledge.ts'] },
 ]
