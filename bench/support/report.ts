@@ -19,6 +19,8 @@ export class Report {
 	readonly #server: ServerName
 	readonly #lines: string[] = []
 	readonly #limits: Limit[] = []
+	readonly #pictures: { readonly file: string; readonly svg: string }[] = []
+	readonly #date = new Date().toISOString().slice(0, 10)
 	readonly #loadAtStart = load()
 
 	constructor(name: string, question: string, server: ServerName = 'postgres') {
@@ -46,6 +48,15 @@ export class Report {
 		this.say('')
 	}
 
+	/** A picture as the text of an SVG file: shown in the report, and written beside it. */
+	picture(name: string, shows: string, svg: string): void {
+		const file = `${this.#date}-${this.#name}${name === '' ? '' : `-${name}`}.svg`
+		this.#pictures.push({ file, svg })
+		this.say('')
+		this.say(`![${shows}](${file})`)
+		this.say('')
+	}
+
 	/** A figure that must not be above the limit. */
 	atMost(what: string, measured: number, limit: number): void {
 		this.#limits.push({ what, measured, rule: limit === 0 ? '0' : `at most ${digits(limit)}`, kept: measured <= limit })
@@ -67,12 +78,13 @@ export class Report {
 		if (save) {
 			const now = new Date().toISOString()
 			const isPg = this.#server === 'postgres'
-			const file = `${now.slice(0, 10)}-${this.#name}${isPg ? '' : `-${this.#server}`}.md`
+			const file = `${this.#date}-${this.#name}${isPg ? '' : `-${this.#server}`}.md`
 			const where = isPg ? '' : ` --driver mysql2 --server ${this.#server}`
 			const [title, ...rest] = this.#lines
 			const command = `- Taken ${now.slice(0, 16).replace('T', ' ')} UTC by \`npm run bench -- ${this.#name}${where} --save\``
 			mkdirSync(resultsFolder, { recursive: true })
 			writeFileSync(join(resultsFolder, file), `${[title, '', command, ...rest.slice(1)].join('\n').trimEnd()}\n`)
+			for (const { file, svg } of this.#pictures) writeFileSync(join(resultsFolder, file), svg)
 			console.log(`Written to bench/results/${file}`)
 		}
 		return kept
