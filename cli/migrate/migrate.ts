@@ -60,7 +60,8 @@ export async function runMigrations(run: MigrateRun, terminal: Terminal, secrets
 		else for (const line of done(run.command, await migrate(knex, { ...options, command: run.command }))) terminal.print(line)
 		return endings.ok.code
 	} catch (error) {
-		interrupted.signal.throwIfAborted()
+		// What is in doubt has to be told, whoever ended the run.
+		if (!(error instanceof InDoubtError)) interrupted.signal.throwIfAborted()
 		return failed(error, began, run.stack, terminal)
 	} finally {
 		interrupted.stop()
@@ -163,11 +164,14 @@ function failed(error: unknown, began: boolean, stack: boolean, terminal: Termin
 	return !began && (state === 'credentials' || state === 'unknown database' || state === 'tls') ? states[state].code : endings.failed.code
 }
 
+// A lost connection has neither severity nor errno, and knex writes the statement in front of it all the same.
+const statement =
+	/^\s*(?:alter|analyze|begin|call|comment|commit|copy|create|delete|do|drop|execute|explain|grant|insert|lock|merge|refresh|reindex|rename|replace|revoke|rollback|select|set|show|truncate|update|vacuum|values|with)\b/i
+
 /** The error in a line. knex puts the statement in front of the driver's text, with the values in it: those are left out. */
 function textOf(error: unknown): string {
 	const { message = String(error), code, severity, errno } = (error ?? {}) as Record<string, string | undefined>
-	const isOfServer = severity !== undefined || typeof errno === 'number'
-	const at = isOfServer ? message.lastIndexOf(' - ') : -1
+	const at = severity !== undefined || typeof errno === 'number' || statement.test(message) ? message.lastIndexOf(' - ') : -1
 	const text =
 		at < 0 ? message : `${redact(message.slice(0, at), severity === undefined ? 'mysql' : 'postgres')} - ${message.slice(at + 3)}`
 	return code === undefined || text.includes(code) || String(code).startsWith('HOLDFAST_') ? text : `${text} (${code})`

@@ -20,7 +20,18 @@ export type { MigrateEvent } from './migrate/events.ts'
 export { migrate } from './migrate/migrate.ts'
 export type { MigrateOptions } from './migrate/options.ts'
 export type { BatchResult, ListResult } from './migrate/run.ts'
-export type { PoolOptions as HoldfastOptions, QueryOptions, Stats }
+export type { QueryOptions, Stats }
+
+/** A connection of the driver's own, as knex types it: a client of pg, a callback connection of mysql2. */
+type RawConnection = Awaited<ReturnType<Knex.Client['acquireRawConnection']>>
+
+/** Options of `holdfast(knex, options)`. */
+export interface HoldfastOptions extends PoolOptions {
+	/**
+	 * Prepares each new connection before anybody gets it, as that of `PoolOptions`; knex's own `pool.afterCreate` has run before. Awaited.
+	 */
+	onConnect?: ((connection: RawConnection) => unknown) | undefined
+}
 
 /** What the function of `knex.transaction` gets beside what knex gives it. */
 export interface Transaction extends Knex.Transaction {
@@ -61,7 +72,7 @@ const backends: Readonly<Record<string, { readonly make: MakeBackend; readonly v
  * An instance that is wrapped already is returned as it is. Throws a TypeError for anything but a knex instance of a client that is
  * supported, and for a bad option.
  */
-export function holdfast<K extends Knex>(knex: K, options: PoolOptions = {}): HoldfastKnex<K> {
+export function holdfast<K extends Knex>(knex: K, options: HoldfastOptions = {}): HoldfastKnex<K> {
 	if (!isKnex(knex)) throw new TypeError(`holdfast: knex must be an instance of knex (knex({ client, connection })), got ${show(knex)}`)
 	const instance = knex as unknown as KnexInstance
 	if (instance.isTransaction) throw new TypeError('holdfast: knex must be an instance, not one of its transactions')

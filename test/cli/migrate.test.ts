@@ -145,6 +145,42 @@ describe('the commands', () => {
 		expect(await migrate('--applied', '002_b.js')).toMatchObject({ code: 0 })
 		expect(await migrate('list')).toMatchObject({ out: '2 applied\n  001_a.js\n  002_b.js\n0 pending\n' })
 	})
+
+	test('ended by a signal while it is in doubt it tells that before anything else: 5', async () => {
+		write(
+			'migrations/002_b.js',
+			'exports.config = { transaction: false }\nexports.up = (knex) => knex.raw("select pg_sleep(60), \'Zq9Kv7\'")\nexports.down = () => {}',
+		)
+		const running = start([])
+		await until(
+			async () => (await server.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'select pg_sleep%'", database)).length === 1,
+			{ what: 'the statement to run' },
+		)
+		running.child.kill('SIGINT')
+		proxy.resetAll()
+		await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'select pg_sleep%'", database)
+		const ended = await running.ended()
+		expect(ended).toMatchObject({ code: 5, err: expect.stringContaining('002_b.js (up) is in doubt') })
+		expect(ended.err).not.toContain('Zq9Kv7')
+	})
+
+	test('a lock that a plain knex has left is not freed: 6, and nothing is applied', async () => {
+		await migrate('up')
+		await server.query('UPDATE knex_migrations_lock SET is_locked = 1', database)
+		expect(await migrate('--runner-timeout', '300ms')).toMatchObject({ code: 6, out: '', err: expect.stringContaining('migrate:unlock') })
+		expect(await tables()).toEqual(['a'])
+	})
+
+	test('a statement in an error that is not of the server is shown without the values in it as well', async () => {
+		write(
+			'migrations/002_b.js',
+			'exports.up = () => { throw new Error("insert into t values (\'Zq9Kv7\') - Connection terminated unexpectedly") }\nexports.down = () => {}',
+		)
+		expect(await migrate()).toMatchObject({
+			code: 1,
+			err: expect.stringContaining('insert into t values (?) - Connection terminated unexpectedly'),
+		})
+	})
 })
 
 async function holdTable(): Promise<{ release(): Promise<void> }> {

@@ -238,7 +238,11 @@ describe.each(flavours)('%s', (flavour) => {
 						await trx('written').where({ name: 'one' }).update({ name: 'ours' })
 						if (runs === 1) {
 							release = holder.query("DELETE FROM written WHERE name = 'one'").then(() => holder.query('ROLLBACK'))
-							await until(async () => (await at.ask(waiting)).length === 1, { what: 'the other transaction to wait' })
+							await until(async () => (await at.ask(waiting)).length === 1, {
+								what: 'the other transaction to wait',
+								// InnoDB renews this table only when nobody has read it for 100 ms.
+								everyMs: 120,
+							})
 						}
 						const deleted = trx('written').where({ name: 'two' }).del()
 						await (does === 'swallows' ? Promise.allSettled([deleted]) : deleted)

@@ -73,6 +73,35 @@ test('what follows a failed COMMIT on the same connection is in force, and not a
 	expect(await written()).toEqual(['a'])
 })
 
+test.each(['COMMIT', 'ROLLBACK'])(
+	'the run dies after the migration has sent %s in the transaction it was given: the next run asks, and applies nothing twice',
+	async (end) => {
+		let reached = () => {}
+		const there = new Promise<void>((resolve) => {
+			reached = resolve
+		})
+		const a = {
+			async up(knex: Knex) {
+				await knex.raw(end)
+				await knex('written').insert({ name: 'a' })
+				reached()
+				// Its process is gone from here on.
+				await new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()))
+				throw new Error('its process is dead')
+			},
+		}
+		const stop = new AbortController()
+		const dying = errorOf(at.migrate(at.knex({ a })))
+		await there
+		expect(await at.lock()).toEqual([markOf('a', 'up')])
+		at.proxy.resetAll()
+		stop.abort()
+		await dying
+		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', migration: 'a' })
+		expect(await written()).toEqual(['a'])
+	},
+)
+
 test('a transaction that a migration has left open does not keep the run from its end, and is rolled back', async () => {
 	const a = {
 		...outside,

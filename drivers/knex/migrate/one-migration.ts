@@ -151,9 +151,11 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			if (!(await server.holdsLock(connection))) throw lockLost()
 			if ((await books.has(name)) === (direction === 'up')) return 'done before'
 			looked = true
+			watch.isInside = true
 			await config.beforeEach?.(trx, [migration])
 			await content[direction](trx)
 			await config.afterEach?.(trx, [migration])
+			watch.isInside = false
 			if (watch.rolledBackBy !== undefined) throw watch.rolledBackBy.error
 			if (trx.isCompleted()) throw endedByItself(name)
 			phase = 'recording'
@@ -163,6 +165,7 @@ async function tryInside(crew: Crew, job: Job, waits: LockWaits): Promise<Ending
 			phase = 'commit'
 			return 'done'
 		} catch (error) {
+			watch.isInside = false
 			first = { error }
 			throw error
 		}

@@ -37,6 +37,8 @@ export class Statements implements StatementWatcher {
 export class Watch {
 	/** Whether it is noted in the lock that the migration has begun. */
 	announced: boolean
+	/** Whether the statements that pass are the migration's own; the runner's BEGIN, record and COMMIT stand around it. */
+	isInside = false
 	/** How many statements went out. */
 	sent = 0
 	/** Statements that are in force and cannot be rolled back; the first ones. */
@@ -94,7 +96,7 @@ export class Watch {
 		const parts = partsOf(sql, this.#server)
 		const commits = parts.some(({ does }) => does === 'commits')
 		if (this.rolledBackBy !== undefined && connection === this.#session && parts[0]?.does !== 'rolls back') throw this.rolledBackBy.error
-		if (!this.announced && this.#isDurable(parts)) {
+		if ((!this.announced && this.#isDurable(parts)) || this.#endsOurs(connection, parts)) {
 			await this.#beforeDurable(connection)
 			this.announced = true
 		}
@@ -131,6 +133,12 @@ export class Watch {
 	/** Whether a part of the text comes into force before the transaction around it ends. The runner's own BEGIN and COMMIT stand alone. */
 	#isDurable(parts: readonly Part[]): boolean {
 		return parts.some(({ does }) => does === 'commits itself' || (parts.length > 1 && (does === 'begins' || does === 'commits')))
+	}
+
+	/** Whether the migration commits the runner's transaction by a statement of its own, or works on after it has ended it. */
+	#endsOurs(connection: Connection, parts: readonly Part[]): boolean {
+		if (!this.isInside || connection !== this.#session) return false
+		return parts.some(({ does }) => does === 'commits' || (does === 'works' && !this.#open.has(connection)))
 	}
 
 	/** Whether the server's error means that nothing of the text is left. */
