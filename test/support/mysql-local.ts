@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cleanUpAtExit, watchdog } from './cleanup.ts'
@@ -13,8 +13,12 @@ import { serverFlags } from './mysql-settings.ts'
 import { asWhom, freshMysqlFolder } from './mysql-template.ts'
 import { childrenOf, gone, signalQuietly } from './processes.ts'
 
-/** Lays out a new data folder; the server does not run yet. `settings` override ours. */
-export async function localMysql(program: ServerProgram, settings: Readonly<Record<string, string>>): Promise<MysqlBackend> {
+/** Lays out a new data folder, with these files beside the server's; it does not run yet. `settings` override ours. */
+export async function localMysql(
+	program: ServerProgram,
+	settings: Readonly<Record<string, string>>,
+	files: Readonly<Record<string, string>> = {},
+): Promise<MysqlBackend> {
 	const { flavour, version } = program
 	const what = `${flavour} ${version}`
 	const folder = await mkdtemp(join(tmpdir(), `holdfast-${flavour}-`))
@@ -31,6 +35,7 @@ export async function localMysql(program: ServerProgram, settings: Readonly<Reco
 	}
 	try {
 		await freshMysqlFolder(program, dataFolder)
+		for (const [name, content] of Object.entries(files)) await writeFile(join(dataFolder, name), content)
 	} catch (error) {
 		await remove()
 		throw error

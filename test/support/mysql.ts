@@ -66,6 +66,10 @@ export interface MysqlOptions {
 	readonly flavour?: Flavour
 	/** Options of the server, such as `{ max_connections: '20', innodb_flush_log_at_trx_commit: '1', log_bin: 'binlog' }`. They override ours. */
 	readonly settings?: Readonly<Record<string, string>>
+	/** As a process of this machine also where Docker is there, so that servers reach one another. Default false. */
+	readonly local?: boolean
+	/** Laid into the data folder before the first start, by name; for a local server only. */
+	readonly files?: Readonly<Record<string, string>>
 	/** Default true. */
 	readonly autostart?: boolean
 }
@@ -80,8 +84,9 @@ const startWithinMs = 60_000
  * on this machine, else unpacked from Debian's packages. `HOLDFAST_MYSQL_SOURCE` and `HOLDFAST_MARIADB_SOURCE` (`docker`,
  * `installed`, `debian`) allow only that one. Throws an Error that names every way that was tried.
  */
-export async function startMysql({ flavour = 'mysql', settings = {}, autostart = true }: MysqlOptions = {}): Promise<MysqlServer> {
-	const { server } = serverOf(await findBackend(flavour, settings))
+export async function startMysql(options: MysqlOptions = {}): Promise<MysqlServer> {
+	const { autostart = true } = options
+	const { server } = serverOf(await findBackend(options))
 	try {
 		if (autostart) await server.start()
 	} catch (error) {
@@ -119,17 +124,23 @@ async function givenServer(flavour: Flavour, url: string): Promise<MysqlServer> 
 	return server
 }
 
-async function findBackend(flavour: Flavour, settings: Readonly<Record<string, string>>): Promise<MysqlBackend> {
+async function findBackend({ flavour = 'mysql', settings = {}, local, files }: MysqlOptions): Promise<MysqlBackend> {
 	const ways: [source: string, find: () => Promise<MysqlBackend | string>][] = [
-		['docker', async () => ((await dockerAnswers()) ? dockerMysql(flavour, settings) : 'no engine answers, or HOLDFAST_NO_DOCKER is set')],
+		[
+			'docker',
+			async () => {
+				if (local) return 'it has to run on this machine itself'
+				return (await dockerAnswers()) ? dockerMysql(flavour, settings) : 'no engine answers, or HOLDFAST_NO_DOCKER is set'
+			},
+		],
 		[
 			'installed',
 			async () => {
 				const found = await installedProgram(flavour)
-				return found ? localMysql(found, settings) : `no ${flavour} that is new enough was found on this machine`
+				return found ? localMysql(found, settings, files) : `no ${flavour} that is new enough was found on this machine`
 			},
 		],
-		['debian', async () => localMysql(await debianProgram(flavour), settings)],
+		['debian', async () => localMysql(await debianProgram(flavour), settings, files)],
 	]
 	const only = process.env[`HOLDFAST_${flavour.toUpperCase()}_SOURCE`]
 	const tried: string[] = []

@@ -21,6 +21,13 @@ export interface PgBouncer {
 	readonly port: number
 	/** How a pg pool connects through it. */
 	config(database?: string): { host: string; port: number; user: string; database: string }
+	/** Runs a command of its console, such as `PAUSE` or `SHOW POOLS`: the rows, once it has happened. */
+	console(command: string): Promise<Record<string, unknown>[]>
+	/** SIGINT (after the transactions that run) or kill -9; resolves when it is gone. */
+	end(signal: 'SIGINT' | 'SIGKILL'): Promise<void>
+	/** Starts it again on the same port. Resolves when it answers a query. */
+	start(): Promise<void>
+	/** Ends it and removes its files. */
 	stop(): Promise<void>
 }
 
@@ -55,33 +62,57 @@ server_lifetime = 3600
 `.replace('* =', `* = user=${role}`),
 		{ mode: 0o644 },
 	)
-	const child: ChildProcess = spawn(binary.path, [join(folder, 'ini')], { ...identity(user), env: binary.env, stdio: 'ignore' })
+	let child: ChildProcess | undefined
 	const takeBack = cleanUpAtExit(() => {
-		child.kill('SIGKILL')
+		child?.kill('SIGKILL')
 		rmSync(folder, { recursive: true, force: true })
 	})
-	const config = (database = 'postgres') => ({ host: '127.0.0.1', port, user: role, database })
-	await until(
-		async () => {
-			const client = new pg.Client(config())
-			await client.connect()
-			await client.query('SELECT 1')
-			await client.end()
-			return true
-		},
-		{ what: 'PgBouncer to answer', timeoutMs: 10_000 },
-	)
-	return {
+	const bouncer: PgBouncer = {
 		host: '127.0.0.1',
 		port,
-		config,
+		config: (database = 'postgres') => ({ host: '127.0.0.1', port, user: role, database }),
+		async console(command) {
+			const client = new pg.Client(bouncer.config('pgbouncer'))
+			client.on('error', () => {})
+			await client.connect()
+			try {
+				return (await client.query(command)).rows
+			} finally {
+				await client.end()
+			}
+		},
+		async end(signal) {
+			const ending = child
+			if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
+			const ended = once(ending, 'exit')
+			ending.kill(signal)
+			await ended
+		},
+		async start() {
+			child = spawn(binary.path, [join(folder, 'ini')], { ...identity(user), env: binary.env, stdio: 'ignore' })
+			await until(
+				async () => {
+					const client = new pg.Client(bouncer.config())
+					client.on('error', () => {})
+					await client.connect()
+					await client.query('SELECT 1')
+					await client.end()
+					return true
+				},
+				{ what: 'PgBouncer to answer', timeoutMs: 10_000 },
+			)
+		},
 		async stop() {
 			takeBack()
-			const ended = once(child, 'exit')
-			if (child.exitCode === null && child.kill('SIGKILL')) await ended
+			await bouncer.end('SIGKILL')
 			await rm(folder, { recursive: true, force: true })
 		},
 	}
+	await bouncer.start().catch(async (error: unknown) => {
+		await bouncer.stop()
+		throw error
+	})
+	return bouncer
 }
 
 async function findBinary(folder: string): Promise<Binary> {
