@@ -17,6 +17,7 @@ export type HoldfastErrorCode =
 	| 'HOLDFAST_MIGRATION_BLOCKED'
 	| 'HOLDFAST_MIGRATIONS_LOCKED'
 	| 'HOLDFAST_POOLER'
+	| 'HOLDFAST_ON_CONNECT'
 
 // Symbol.for, so that the check holds across two copies of the package in one process.
 const brand = Symbol.for('holdfast.error')

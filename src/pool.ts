@@ -15,6 +15,7 @@ import { processScheduler, Scheduler } from './outage/scheduler.ts'
 import type { Request } from './outage/waiting-list.ts'
 import type { Stop, Wait, When } from './retry/attempt.ts'
 import { paceOf } from './retry/pace.ts'
+import { type OnConnect, PreparedSource } from './session/prepared-source.ts'
 import { Counters, type Stats } from './stats.ts'
 
 /** Options of every `holdfast(pool, options)`. */
@@ -45,6 +46,11 @@ export interface PoolOptions {
 	onRetry?: ((event: RetryEvent) => void) | undefined
 	/** Ends every wait of the pool's calls when it is aborted. */
 	signal?: AbortSignal | undefined
+	/**
+	 * Prepares each new connection before anybody gets it, also those that replace lost ones: `SET search_path`, say. It is awaited. When it
+	 * fails, the connection is closed: transient errors are retried as those of connecting are, others reach the caller who waits for it.
+	 */
+	onConnect?: OnConnect | undefined
 	/** Rows that come before the built-in classification. */
 	classify?: readonly ClassificationRow[] | undefined
 	/** `false`: the pool behaves as the bare one does. Default true. */
@@ -70,6 +76,7 @@ export const poolRules: OptionRules<PoolOptions> = {
 	readsAreSafe: bool,
 	onRetry: fn,
 	signal: abortSignal,
+	onConnect: fn,
 	classify: rows,
 	enabled: bool,
 }
@@ -124,7 +131,9 @@ export class PoolCore<C extends object> {
 			signal: options.signal,
 			ending: this.#ending,
 		}
-		this.#checkout = new Checkout(facts.source, this.#endpoint, scheduler, this.#ending, {
+		const { onConnect, enabled } = options
+		const source = onConnect === undefined || enabled === false ? facts.source : new PreparedSource<C>(facts.source, onConnect)
+		this.#checkout = new Checkout(source, this.#endpoint, scheduler, this.#ending, {
 			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
 			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,

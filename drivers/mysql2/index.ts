@@ -1,12 +1,31 @@
 /** What does a wrapped mysql2 pool do that the bare one does not? `holdfast(pool)` installs the methods; it holds no policy. */
-import type { FieldPacket, QueryOptions as MysqlQueryOptions, Pool, PoolCluster, Query, QueryError, QueryResult } from 'mysql2'
-import type { PoolCluster as PromiseCluster, Pool as PromisePool } from 'mysql2/promise'
+import type {
+	FieldPacket,
+	QueryOptions as MysqlQueryOptions,
+	Pool,
+	PoolCluster,
+	PoolConnection,
+	Query,
+	QueryError,
+	QueryResult,
+} from 'mysql2'
+import type { PoolCluster as PromiseCluster, PoolConnection as PromiseConnection, Pool as PromisePool } from 'mysql2/promise'
 import { checkPoolOptions, type PoolOptions, type QueryOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
 import { wrapCluster } from './cluster.ts'
+import { forPromises } from './session.ts'
 import { isMysql2Cluster, isMysql2Pool, isMysql2PromiseCluster, isMysql2PromisePool } from './shape.ts'
 import { addMethods, wrapPool } from './wrap.ts'
 
-export type { PoolOptions as HoldfastOptions, QueryOptions, Stats, TransactionOptions }
+export type { QueryOptions, Stats, TransactionOptions }
+
+/** Options of `holdfast(pool, options)`. */
+export interface HoldfastOptions<P extends Pool | PromisePool | Cluster = PromisePool> extends PoolOptions {
+	/**
+	 * Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the connection, which is a
+	 * promise connection where the wrapped pool is a promise pool, and a callback connection else (`connection.promise()` is its other form).
+	 */
+	onConnect?: ((connection: P extends PromisePool | PromiseCluster ? PromiseConnection : PoolConnection) => unknown) | undefined
+}
 
 /** A transaction's handle, typed as `mysql2/promise` types its connection: what a statement answers is `[rows, fields]`. */
 export interface Transaction {
@@ -83,14 +102,14 @@ export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = (P ext
  * down is passed over until it is back. A pool that is wrapped already is returned as it is.
  * Throws a TypeError for anything else, and for a bad option.
  */
-export function holdfast<P extends Pool | PromisePool | Cluster>(pool: P, options: PoolOptions = {}): HoldfastPool<P> {
+export function holdfast<P extends Pool | PromisePool | Cluster>(pool: P, options: HoldfastOptions<NoInfer<P>> = {}): HoldfastPool<P> {
 	const given: unknown = pool
 	checkPoolOptions(options)
 	checkCommit(options)
 	if (isMysql2Cluster(given)) wrapCluster(given, options)
-	else if (isMysql2PromiseCluster(given)) addMethods(given, wrapCluster(given.poolCluster, options))
+	else if (isMysql2PromiseCluster(given)) addMethods(given, wrapCluster(given.poolCluster, forPromises(options)))
 	else if (isMysql2Pool(given)) wrapPool(given, options)
-	else if (isMysql2PromisePool(given)) addMethods(given, wrapPool(given.pool, options).added)
+	else if (isMysql2PromisePool(given)) addMethods(given, wrapPool(given.pool, forPromises(options)).added)
 	else throw new TypeError(`holdfast: pool must be a pool of mysql2 (createPool() or createPoolCluster()), got ${show(given)}`)
 	return pool as HoldfastPool<P>
 }

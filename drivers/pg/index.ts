@@ -1,5 +1,5 @@
 /** What does a wrapped pg pool do that the bare one does not? `holdfast(pool)` installs the methods; it holds no policy. */
-import type { Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg'
+import type { ClientBase, Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg'
 import {
 	type AttemptState,
 	abortSignal,
@@ -31,7 +31,13 @@ import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.
 import type { Witness } from './witness.ts'
 import { XactWitness } from './xact.ts'
 
-export type { PoolOptions as HoldfastOptions, QueryOptions, Stats, TransactionOptions }
+export type { QueryOptions, Stats, TransactionOptions }
+
+/** Options of `holdfast(pool, options)`. */
+export interface HoldfastOptions extends PoolOptions {
+	/** Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the client. */
+	onConnect?: ((client: ClientBase) => unknown) | undefined
+}
 
 /** A transaction's handle, typed as pg types its client. */
 export interface Transaction {
@@ -68,7 +74,7 @@ const wrapped = new WeakSet<object>()
  * Wraps a pool of `pg`: the same object, whose calls now run through restarts, failovers and conflicts.
  * A pool that is wrapped already is returned as it is. Throws a TypeError for anything but a pg pool, and for a bad option.
  */
-export function holdfast<P extends Pool>(pool: P, options: PoolOptions = {}): HoldfastPool<P> {
+export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {}): HoldfastPool<P> {
 	if (!isPgPool(pool)) throw new TypeError(`holdfast: pool must be a pool of pg (new pg.Pool()), got ${show(pool)}`)
 	checkPoolOptions(options)
 	if (!wrapped.has(pool)) {

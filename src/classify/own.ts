@@ -21,6 +21,7 @@ export const ownRows: readonly ClassificationRow[] = [
 	row('HOLDFAST_MIGRATION_BLOCKED', misuse, 'the tries for a lock are used up'),
 	row('HOLDFAST_MIGRATIONS_LOCKED', misuse, 'another runner of migrations did not finish in time'),
 	row('HOLDFAST_POOLER', misuse, 'a pooler in between does not keep the session'),
+	row('HOLDFAST_ON_CONNECT', misuse, 'onConnect has left its connection unusable, or did not finish'),
 	row('HOLDFAST_TRANSACTION_ENDED', misuse, 'the transaction was over'),
 	row('HOLDFAST_TRANSACTION_CONTROL', misuse, 'the statement would have taken the transaction out of control'),
 	row(

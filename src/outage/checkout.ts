@@ -1,7 +1,7 @@
 /** Which connection does the next caller of this pool get? An idle one, one that was asked first, or a new one that the gate lets through. */
-import { classify } from '../classify/classify.ts'
 import type { ConnectionSource } from '../contract.ts'
 import type { HoldfastError } from '../errors.ts'
+import { faultOfOpening } from '../session/hook-faults.ts'
 import { overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
 import type { Endpoint, Permit, Seeker } from './endpoint.ts'
@@ -120,7 +120,7 @@ export class Checkout<C extends object> implements Seeker {
 	}
 
 	#openFailed(permit: Permit, error: unknown): void {
-		const fault = classify(error, { phase: 'connect' })
+		const fault = faultOfOpening(error)
 		if (fault.retryable) permit.failed(fault, error)
 		else {
 			// A wrong password concerns the caller at the head; the others try for themselves.

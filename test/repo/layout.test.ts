@@ -10,6 +10,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 		paths: ['src/clock.ts', 'src/fault.ts', 'src/errors.ts', 'src/report.ts', 'src/options.ts', 'src/contract.ts', 'src/commit-ledger.ts'],
 	},
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },
+	{ what: 'what a new connection must get', paths: ['src/session/'] },
 	{ what: 'shared state', paths: ['src/outage/'] },
 	{ what: 'turns of transactions', paths: ['src/conflict/'] },
 	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'] },
