@@ -10,6 +10,8 @@ export interface Clock {
 	clearTimer(handle: unknown): void
 	/** A number in [0, 1). */
 	random(): number
+	/** Lets the process end although the timer has not fired. Optional: without it, watching over links may keep a process alive for a moment. */
+	unref?(handle: unknown): void
 }
 
 /** setTimeout turns a longer delay into 1 ms (Node.js manual, "timers"), so longer waits are cut into pieces by their owners. */
@@ -21,7 +23,23 @@ export const systemClock: Clock = {
 	setTimer: (wake, delayMs) => setTimeout(wake, Math.min(delayMs, longestTimerMs)),
 	clearTimer: (handle) => clearTimeout(handle as NodeJS.Timeout),
 	random: () => Math.random(),
+	unref: (handle) => (handle as NodeJS.Timeout).unref(),
 }
+
+/** The same clock for what nobody waits for: its timers do not keep the process alive. */
+export const background = (clock: Clock): Clock => ({
+	now: () => clock.now(),
+	setTimer: (wake, delayMs) => {
+		const handle = clock.setTimer(wake, delayMs)
+		clock.unref?.(handle)
+		return handle
+	},
+	clearTimer: (handle) => clock.clearTimer(handle),
+	random: () => clock.random(),
+})
+
+/** The date of a moment on the clock, by the time of day as it is now. */
+export const dateOf = (clock: Clock, atMs: number): Date => new Date(Date.now() - (clock.now() - atMs))
 
 /** Waits `delayMs`, or rejects at once with the signal's reason when it is aborted. Leaves no timer and no listener behind. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -17,6 +17,10 @@ export {
 	abortSignal,
 	bool,
 	checkOptions,
+export { type Host, hostsOf } from './hosts/host.ts'
+export type { Target, Wanted } from './hosts/role.ts'
+export type { HostSearch } from './hosts/source.ts'
+export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 	fn,
 	type OptionRules,
 	oneOf,

@@ -22,6 +22,11 @@ export const positiveMsOrInfinity: OptionRule = {
 	accepts: (value) => typeof value === 'number' && value > 0,
 	range: true,
 }
+export const positiveMsOrFalse: OptionRule = {
+	rule: 'a positive number of milliseconds (false for never)',
+	accepts: (value) => value === false || (isFiniteNumber(value) && value > 0),
+	range: true,
+}
 export const wholeNumber: OptionRule = {
 	rule: 'a whole number of 0 or more (Infinity for no limit)',
 	accepts: (value) => typeof value === 'number' && value >= 0 && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),

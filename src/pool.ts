@@ -7,7 +7,13 @@ import { turnsOf } from './conflict/turns.ts'
 import type { ConnectionSource } from './contract.ts'
 import { HoldfastError } from './errors.ts'
 import type { Fault, Phase } from './fault.ts'
-import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrInfinity, wholeNumber } from './options.ts'
+import { checkHosts, type HostOption } from './hosts/host.ts'
+import { keyOf } from './hosts/list.ts'
+import { type Target, targetRule } from './hosts/role.ts'
+import { type HostSearch, type PlacedSource, placedSource } from './hosts/source.ts'
+import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrFalse, positiveMsOrInfinity, wholeNumber } from './options.ts'
+import type { Links } from './liveness/links.ts'
+import { Lookout } from './liveness/lookout.ts'
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
@@ -61,6 +67,13 @@ const scheduler = { rule: 'a scheduler made by createScheduler', accepts: (value
 const commit = {
 	rule: "'verify', 'off' or a ledger made by commitLedger",
 	accepts: (value: unknown) => value === 'verify' || value === 'off' || value instanceof CommitLedger,
+	/**
+	 * A call that had no answer for so long, in milliseconds, has its connection looked at, sooner where calls are usually quick: the server is
+	 * asked over another one. Only what is proven dead is closed, at most twice this time and a little later. `false`: never. Default 2,000.
+	 */
+	halfOpenAfterMs?: number | false | undefined
+	/** A connection that was last handed out so long ago, in milliseconds, is asked whether it lives before the next caller gets it. `false`: never. Default 30,000. */
+	checkIdleAfterMs?: number | false | undefined
 }
 const rows = { rule: 'an array of classification rows', accepts: (value: unknown) => Array.isArray(value) }
 
@@ -89,6 +102,8 @@ export interface PoolFacts<C extends object> {
 	readonly source: ConnectionSource<C>
 	/** The server's address, the same for every pool and driver that talks to it. */
 	readonly address: string
+	halfOpenAfterMs: positiveMsOrFalse,
+	checkIdleAfterMs: positiveMsOrFalse,
 	/** The pool's own limit on waiting for a busy pool, and the error that it raises then. */
 	readonly busyTimeoutMs: number | undefined
 	busyTimeoutError(): Error
@@ -128,6 +143,7 @@ export class PoolCore<C extends object> {
 			classifyRows: options.classify,
 			foundOut: facts.foundOut,
 			onRetry: options.onRetry,
+	readonly #lookout: Lookout<C> | undefined
 			signal: options.signal,
 			ending: this.#ending,
 		}
@@ -164,12 +180,27 @@ export class PoolCore<C extends object> {
 			call.waiting()
 			this.#checkout.acquire({
 				deadlineAtMs: call.deadlineAtMs,
+		this.#lookout = this.#makeLookout(facts, options)
 				signal: call.signal,
 				done: (error, connection) => {
 					call.served()
 					if (connection === undefined) reject(call.waitFailed(error))
 					else resolve(connection)
 				},
+	#makeLookout({ links, source }: PoolFacts<C>, options: PoolOptions): Lookout<C> | undefined {
+		const { halfOpenAfterMs = defaultHalfOpenAfterMs, enabled } = options
+		if (links === undefined || halfOpenAfterMs === false || enabled === false) return undefined
+		const { scheduler, counters } = this.policy
+		const isInUse = () => this.waiting > 0 || source.total() > source.idle()
+		const cut = () => {
+			counters.halfOpen += 1
+		}
+		const lookout = new Lookout(links, { endpoint: this.#endpoint, scheduler, isInUse, cut }, halfOpenAfterMs)
+		// What still runs when the pool is ended may run on a dead link as well.
+		this.#ending.onEnd(() => isInUse() || lookout.end())
+		return lookout
+	}
+
 			})
 		})
 	}
@@ -181,11 +212,13 @@ export class PoolCore<C extends object> {
 
 	lost(connection: C): void {
 		this.#checkout.lost(connection)
+		this.#lookout?.watch()
 	}
 
 	stats(): Stats {
 		return this.policy.counters.report(this.waiting, this.#endpoint.report())
 	}
+		this.#lookout?.watch()
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */
 	end(message = 'The pool was ended: the call got no connection, and nothing was sent.'): void {

@@ -21,6 +21,8 @@ export interface Stats {
 	/** Connections closed because they were stale, dirty or dead when they came back or were to be handed out. */
 	readonly discarded: number
 	readonly endpoint: EndpointReport
+	/** Connections closed because no answer could come over them any more, which nobody had said. */
+	readonly halfOpen: number
 }
 
 export class Counters {
@@ -34,6 +36,7 @@ export class Counters {
 	readonly #retries: { [K in FaultKind]?: number } = {}
 
 	retried(kind: FaultKind): void {
+	halfOpen = 0
 		this.#retries[kind] = (this.#retries[kind] ?? 0) + 1
 	}
 
@@ -51,4 +54,5 @@ export class Counters {
 			endpoint,
 		}
 	}
+			halfOpen: this.halfOpen,
 }

@@ -11,5 +11,6 @@ export const restingStats: Stats = {
 	inDoubt: 0,
 	resolved: { applied: 0, notApplied: 0, unresolved: 0 },
 	discarded: 0,
+	halfOpen: 0,
 	endpoint: { address: 'not known yet', state: 'suspect', outages: 0, connectAttempts: 0, lastFault: undefined },
 }

@@ -24,6 +24,10 @@ import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
+import { PgLinks } from './links.ts'
+import { Listening, type Unlisten } from './listen.ts'
+import type { Notification } from './listen-link.ts'
+import { endTogether, forListening, poolBeside } from './listen-pool.ts'
 import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
@@ -117,6 +121,7 @@ function install(pool: PgPool, options: PoolOptions): void {
 			throw new TypeError("exactlyOnce needs commit: 'verify' or a commitLedger, and this pool has commit: 'off'")
 		const { deadlineMs, signal, label } = ownOptions(query)
 		const given = snapshot(query) as OnceQuery
+			links: new PgLinks(pool),
 		const givenValues = snapshotValues(values)
 		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label })
 	}

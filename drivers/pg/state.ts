@@ -44,10 +44,13 @@ export const isUsable = (client: PgClient): boolean => isAlive(client) && !isBus
 /** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */
 export const isClean = (client: PgClient): boolean => isUsable(client) && transactionStatus(client) === 'I'
 
+/** What runs on the client; undefined where nothing does. */
+export const activeQuery = (client: PgClient): Submittable | undefined =>
+	(client._getActiveQuery === undefined ? client.activeQuery : client._getActiveQuery()) ?? undefined
+
 /** The cursors (and streams over them) on the client that nobody has read to their end: they never end by themselves. */
 export function openCursors(client: PgClient): Submittable[] {
-	const active = client._getActiveQuery === undefined ? client.activeQuery : client._getActiveQuery()
-	return [active, ...queued(client)].filter((query): query is Submittable => {
+	return [activeQuery(client), ...queued(client)].filter((query): query is Submittable => {
 		const state = query?.cursor?.state ?? (query?.read === undefined ? undefined : query.state)
 		return state !== undefined && state !== 'done' && state !== 'error'
 	})

@@ -20,6 +20,8 @@ export interface CheckoutLimits {
 	/** The error of that time limit, as the bare pool words it. */
 	busyTimeoutError(): Error
 }
+	/** A connection that was used so long ago, or longer, is asked before it is handed out; Infinity for never. */
+	readonly checkIdleAfterMs: number
 
 export class Checkout<C extends object> implements Seeker {
 	readonly #source: ConnectionSource<C>
@@ -44,7 +46,7 @@ export class Checkout<C extends object> implements Seeker {
 		this.#scheduler = scheduler
 		this.#ending = ending
 		this.#limits = limits
-		this.#freshness = new Freshness(endpoint)
+		this.#freshness = new Freshness(endpoint, scheduler.clock, limits.checkIdleAfterMs)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
 		this.#line = new WaitingList(scheduler, {
 			signal: limits.signal,

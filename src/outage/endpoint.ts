@@ -62,6 +62,7 @@ export class Endpoint {
 	// First come, first served among pools; a Set keeps the order of insertion.
 	readonly #seekers = new Set<Seeker>()
 	#inFlight = 0
+	#unansweredSinceMs: number | undefined
 	#window = firstWindow
 	#failures = 0
 	#nextProbeAtMs = 0
@@ -138,6 +139,42 @@ export class Endpoint {
 		if (this.state === 'suspect') this.#setUp()
 		this.#grant()
 	}
+	/**
+	 * A connection of the given generation was refused a write: the server has become a replica, or the address another server's. Nobody
+	 * gets a connection before one is found that takes writes.
+	 */
+	turnedReadOnly(generation: number, fault: Fault, error: unknown): void {
+		if (generation !== this.generation) return
+		this.lastFault = fault
+		this.lastError = error
+		this.#goDown(fault)
+		this.#failures = 0
+		this.#nextProbeAtMs = this.#clock.now()
+		this.#grant()
+	}
+
+	/** Another server has the part of the one that connections were made to so far. */
+	replaced(): void {
+		this.generation += 1
+		this.losses += 1
+	}
+
+	/**
+	 * The right to one attempt here, for those who choose among several servers and keep their own pace; undefined while another attempt is
+	 * under way and has not shown yet that the server answers.
+	 */
+	attempt(): Permit | undefined {
+		if (this.#inFlight > 0 && this.state !== 'up' && this.state !== 'recovering') return undefined
+		this.#inFlight += 1
+		this.connectAttempts += 1
+		return this.#permit()
+	}
+
+	/** Since when connection attempts are under way of which none has come to an end; undefined while none is under way. */
+	get unansweredSinceMs(): number | undefined {
+		return this.#inFlight === 0 ? undefined : this.#unansweredSinceMs
+	}
+
 
 	report(): EndpointReport {
 		const { address, state, outages, connectAttempts, lastFault } = this
@@ -180,10 +217,12 @@ export class Endpoint {
 			used = true
 			this.#inFlight -= 1
 			then()
+		if (this.#inFlight === 1) this.#unansweredSinceMs = this.#clock.now()
 			this.#grant()
 		}
 		return {
 			opened: () => settle(() => this.#succeeded(widerWindow(this.#window))),
+			this.#unansweredSinceMs = this.#clock.now()
 			refused: () => settle(() => this.#succeeded(this.#window)),
 			abandoned: () => settle(() => {}),
 			failed: (fault, error) => settle(() => this.#failed(fault, error, grantedIn)),

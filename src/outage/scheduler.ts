@@ -1,5 +1,5 @@
 /** Which endpoints does this process talk to, and who keeps their time? One scheduler per process unless the user makes more. */
-import { type Clock, systemClock } from '../clock.ts'
+import { background, type Clock, systemClock } from '../clock.ts'
 import { HoldfastError } from '../errors.ts'
 import { checkOptions, type OptionRules, positiveMs } from '../options.ts'
 import { clockRule } from '../retry/checks.ts'
@@ -32,6 +32,8 @@ export const schedulerRules: OptionRules<SchedulerOptions> = {
 export class Scheduler {
 	readonly clock: Clock
 	readonly wakeUps: WakeUps
+	/** @internal For what looks on while others work: it keeps no process alive, and is no wait. */
+	readonly watches: WakeUps
 	/** @internal */
 	readonly aborts = new Aborts()
 	readonly #probing: Probing
@@ -43,6 +45,7 @@ export class Scheduler {
 	constructor(options: SchedulerOptions) {
 		this.clock = options.clock ?? systemClock
 		this.wakeUps = new WakeUps(this.clock)
+		this.watches = new WakeUps(background(this.clock))
 		const maxDelayMs = options.probeMaxDelayMs ?? Math.max(defaultProbing.maxDelayMs, options.probeFirstDelayMs ?? 0)
 		const firstDelayMs = options.probeFirstDelayMs ?? Math.min(defaultProbing.firstDelayMs, maxDelayMs)
 		if (maxDelayMs < firstDelayMs) throw new RangeError(`probeMaxDelayMs must be >= probeFirstDelayMs (${firstDelayMs}), got ${maxDelayMs}`)

@@ -1,0 +1,70 @@
+/** What does one look at the server show? A connection attempt of its own, under the rule of one attempt at a time, with a question after it. */
+import { classify } from '../classify/classify.ts'
+import type { Endpoint, Permit } from '../outage/endpoint.ts'
+import type { Scheduler } from '../outage/scheduler.ts'
+import type { Links, Sights } from './links.ts'
+
+/** What has come of it. */
+export type Seen<C extends object> =
+	| { readonly what: 'answer'; readonly sights: Sights<C> }
+	/** Nothing came back within the time limit, or the network says that there is no way. */
+	| { readonly what: 'silence' }
+	/** The server, or somebody in its place, has answered, but not the question. */
+	| { readonly what: 'nothing' }
+
+// A process that was busy finds the answer and the end of the time limit at once, and must read before it judges.
+const lateMs = 100
+const graceMs = 500
+
+/** Begins it. `isSilent` tells whether nothing has come over any connection of the pool since. Returns the function that gives it up. */
+export function look<C extends object>(
+	{ scheduler, endpoint, permit, limitMs }: { scheduler: Scheduler; endpoint: Endpoint; permit: Permit; limitMs: number },
+	links: Links<C>,
+	connections: readonly C[],
+	isSilent: () => boolean,
+	done: (seen: Seen<C>) => void,
+): () => void {
+	const { wakeUps, clock } = scheduler
+	let isOver = false
+	let connected = false
+	let giveUp: (() => void) | undefined
+	const limitAt = (atMs: number) =>
+		wakeUps.at(atMs, () => {
+			if (clock.now() - atMs > lateMs) limit = limitAt(clock.now() + graceMs)
+			else giveUp?.()
+		})
+	let limit = limitAt(clock.now() + limitMs)
+	const over = (seen: Seen<C>) => {
+		isOver = true
+		wakeUps.cancel(limit)
+		done(seen)
+		scheduler.release(endpoint)
+	}
+	const failed = (error: unknown): Seen<C> => {
+		const fault = classify(error, { phase: 'connect' })
+		if (fault.kind === 'connect_timeout') {
+			// Others are heard: the server is slow with new connections, as one does that has too much to do.
+			if (!isSilent()) permit.abandoned()
+			else {
+				permit.failed(fault, error)
+				return { what: 'silence' }
+			}
+		} else if (fault.retryable) permit.failed(fault, error)
+		else permit.refused()
+		return { what: 'nothing' }
+	}
+	giveUp = links.look(connections, {
+		connected() {
+			if (isOver || connected) return
+			connected = true
+			permit.opened()
+		},
+		done(error, sights) {
+			if (isOver) return
+			if (error !== undefined && !connected) return over(failed(error))
+			if (!connected) permit.opened()
+			over(error !== undefined || sights === undefined ? { what: 'nothing' } : { what: 'answer', sights })
+		},
+	})
+	return () => giveUp?.()
+}

@@ -1,0 +1,184 @@
+/** Which links of this pool are dead, although nobody has said so? Looks where an answer stays out, and cuts what is proven dead. */
+import { HoldfastError } from '../errors.ts'
+import type { Endpoint, Permit, Seeker } from '../outage/endpoint.ts'
+import type { Scheduler } from '../outage/scheduler.ts'
+import type { WakeUp } from '../outage/wakeups.ts'
+import type { Links, Sights } from './links.ts'
+import { look, type Seen } from './look.ts'
+import { Outstanding, type Wait } from './outstanding.ts'
+import { Patience } from './patience.ts'
+import { findingOf, isConfirmed, presenceOf, why } from './proof.ts'
+
+/** How the pool stands. */
+export interface Pool {
+	readonly endpoint: Endpoint
+	readonly scheduler: Scheduler
+	/** Whether anybody has a connection or waits for one. */
+	isInUse(): boolean
+	/** A link was cut. */
+	cut(): void
+}
+
+const scansPerWait = 8
+// A server with much to do takes its time for a new connection, also where the user has little.
+const shortestLookMs = 1_000
+
+/**
+ * A call that waits costs nothing here: while the pool is in use, its connections are looked through a few times a second, by one
+ * wake-up of the scheduler that keeps no process alive.
+ */
+export class Lookout<C extends object> implements Seeker {
+	readonly capacity = 1
+	readonly #links: Links<C>
+	readonly #pool: Pool
+	readonly #halfOpenAfterMs: number
+	readonly #lookMs: number
+	readonly #patience: Patience
+	readonly #outstanding: Outstanding<C>
+	#wakeUp: WakeUp | undefined
+	#isLooking = false
+	// The address leads to several servers, or has done so: one that does not know a connection proves nothing.
+	#several = false
+	#endLook: (() => void) | undefined
+
+	constructor(links: Links<C>, pool: Pool, halfOpenAfterMs: number) {
+		this.#links = links
+		this.#pool = pool
+		this.#halfOpenAfterMs = halfOpenAfterMs
+		this.#lookMs = Math.min(Math.max(halfOpenAfterMs, shortestLookMs), pool.endpoint.probeTimeoutMs)
+		this.#patience = new Patience(halfOpenAfterMs / 2, halfOpenAfterMs)
+		this.#outstanding = new Outstanding(links, ({ finding, sinceMs }, nowMs) => {
+			this.#patience.answered(nowMs - sinceMs)
+			// It was alive all the time.
+			if (finding?.presence === 'missing') this.#several = true
+		})
+	}
+
+	/** Somebody begins to use the pool. */
+	watch(): void {
+		if (this.#wakeUp === undefined) this.#arm()
+	}
+
+	/** Stops looking. */
+	end(): void {
+		const { endpoint, scheduler } = this.#pool
+		endpoint.forgo(this)
+		scheduler.watches.cancel(this.#wakeUp)
+		this.#wakeUp = undefined
+		this.#isLooking = false
+		this.#endLook?.()
+	}
+
+	/** The gate lets the look through. */
+	open(permit: Permit): boolean {
+		const { endpoint, scheduler } = this.#pool
+		endpoint.forgo(this)
+		const beganAtMs = this.#now()
+		if (this.#endLook !== undefined || this.#overdue(beganAtMs).length === 0) {
+			this.#isLooking = this.#endLook !== undefined
+			return false
+		}
+		const asked = [...this.#links.connections()]
+		const isSilent = () => {
+			this.#update(0)
+			return this.#outstanding.heardAtMs < beganAtMs
+		}
+		let isOver = false
+		const endLook = look({ scheduler, endpoint, permit, limitMs: this.#lookMs }, this.#links, asked, isSilent, (seen) => {
+			isOver = true
+			this.#endLook = undefined
+			this.#isLooking = false
+			this.#judge(seen, beganAtMs)
+		})
+		if (!isOver) this.#endLook = endLook
+		return true
+	}
+
+	#now(): number {
+		return this.#pool.scheduler.clock.now()
+	}
+
+	#arm(): void {
+		const everyMs = this.#halfOpenAfterMs / scansPerWait
+		const dueAtMs = this.#now() + everyMs
+		this.#wakeUp = this.#pool.scheduler.watches.at(dueAtMs, () => {
+			this.#wakeUp = undefined
+			const tooLateMs = this.#now() - dueAtMs
+			this.#update(tooLateMs > everyMs ? tooLateMs : 0)
+			this.#seek()
+			if (this.#pool.isInUse()) this.#arm()
+			else this.end()
+		})
+	}
+
+	#update(missedMs: number): void {
+		this.#outstanding.update(this.#now(), missedMs)
+	}
+
+	#overdue(nowMs: number): Wait<C>[] {
+		const patienceMs = this.#patience.nowMs
+		return [...this.#outstanding.waits()].filter(
+			({ askedAtMs, finding }) => nowMs - askedAtMs >= (finding === undefined ? patienceMs : this.#halfOpenAfterMs / 2),
+		)
+	}
+
+	/** Has a look taken where a call is overdue. */
+	#seek(): void {
+		const overdue = this.#overdue(this.#now())
+		if (overdue.length === 0) return
+		for (const { connection } of overdue) this.#links.keepAlive(connection)
+		if (this.#isUnreachable()) {
+			for (const wait of overdue) this.#cut(wait, 'the server cannot be reached')
+		} else if (!this.#isLooking) {
+			this.#isLooking = true
+			this.#pool.endpoint.seek(this)
+		}
+	}
+
+	/** Others have tried to connect, and were not answered, since anything was heard. */
+	#isUnreachable(): boolean {
+		const { endpoint } = this.#pool
+		const { heardAtMs } = this.#outstanding
+		const { unansweredSinceMs } = endpoint
+		if (endpoint.state === 'down' && endpoint.lastFault?.kind === 'connect_timeout') return heardAtMs < this.#now() - this.#patience.nowMs
+		return unansweredSinceMs !== undefined && this.#now() - unansweredSinceMs >= this.#lookMs && heardAtMs < unansweredSinceMs
+	}
+
+	#judge(seen: Seen<C>, beganAtMs: number): void {
+		this.#update(0)
+		const asked = [...this.#outstanding.waits()].filter(({ sinceMs }) => sinceMs < beganAtMs)
+		if (seen.what === 'silence') {
+			for (const wait of asked) this.#cut(wait, 'the server cannot be reached')
+			return
+		}
+		if (seen.what === 'answer' && this.#missesLiving(seen.sights, beganAtMs)) this.#several = true
+		for (const wait of asked) {
+			wait.askedAtMs = this.#now()
+			if (seen.what === 'answer') this.#note(wait, seen.sights)
+			else wait.finding = undefined
+		}
+	}
+
+	/** Whether this server does not know a connection that was heard since it was asked: then it is not the only one. */
+	#missesLiving({ of }: Sights<C>, beganAtMs: number): boolean {
+		for (const connection of this.#links.connections())
+			if (of.get(connection)?.presence === 'missing' && this.#outstanding.heardOverAtMs(connection) >= beganAtMs) return true
+		return false
+	}
+
+	#note(wait: Wait<C>, { server, of }: Sights<C>): void {
+		const sight = of.get(wait.connection)
+		const presence = sight === undefined ? 'hidden' : presenceOf(sight, this.#outstanding.ageMs(wait.connection, this.#now()))
+		const finding = presence === 'missing' && this.#several ? undefined : findingOf(presence, server)
+		if (finding !== undefined && isConfirmed(wait.finding, finding)) this.#cut(wait, why(presence))
+		else wait.finding = finding
+	}
+
+	#cut(wait: Wait<C>, reason: string): void {
+		const ms = Math.round(this.#now() - wait.sinceMs)
+		const text = `The connection to ${this.#pool.endpoint.address} was closed: no answer came for ${ms} ms, and ${reason}.`
+		this.#outstanding.forget(wait)
+		this.#pool.cut()
+		this.#links.cut(wait.connection, new HoldfastError('HOLDFAST_LINK_LOST', text))
+	}
+}
