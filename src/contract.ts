@@ -1,5 +1,20 @@
 /** What must a wrapper for a database driver provide? The contract between the core and `drivers/`. */
 
+/**
+ * What a server says of itself. `primary`: it takes writes. `replica`: it follows another server. `read-only`: neither; it refuses writes by
+ * its own settings.
+ */
+export type ServerRole = 'primary' | 'replica' | 'read-only'
+
+/** Where a connection is to be opened, if not at the pool's own address. */
+export interface HostAddress {
+	/** As the user has named it: certificates and passwords belong to this name. */
+	readonly host: string
+	readonly port: number
+	/** Where the name stands for several servers, the address of the one that is meant. Never kept: each attempt looks the name up. */
+	readonly address: string | undefined
+}
+
 /** The pool behind a wrapper, as the core uses it. `C` is the driver's connection. */
 export interface ConnectionSource<C extends object> {
 	/** The most connections that the pool may have. */
@@ -17,6 +32,11 @@ export interface ConnectionSource<C extends object> {
 	readonly order?: ((done: (connection: C | undefined) => void) => void) | undefined
 	/** Opens a connection. Returns the function that gives the attempt up: `done` is then called with an error. */
 	open(done: (error: unknown, connection: C | undefined) => void): () => void
+	/**
+	 * The same at this address (the pool's own where it is undefined), and asks the server for its role before anybody else gets to see the
+	 * connection. Where `suits` says no, the connection is closed and `done` called with any error. Absent where the driver cannot.
+	 */
+	readonly openAt?: OpenAt<C>
 	/** Puts a healthy, clean connection back. */
 	giveBack(connection: C): void
 	/** Closes a connection that must not be used again. */
@@ -26,6 +46,12 @@ export interface ConnectionSource<C extends object> {
 	/** Asks the server over this connection. Returns the function that ends the wait: `done(false)` follows. */
 	ask(connection: C, done: (alive: boolean) => void): () => void
 }
+
+export type OpenAt<C extends object> = (
+	at: HostAddress | undefined,
+	suits: (role: ServerRole) => boolean,
+	done: (error: unknown, connection: C | undefined) => void,
+) => () => void
 
 /** What the server last said of the transaction on a connection; `unknown` where the driver cannot tell, `dead` where the link is lost. */
 export type TransactionStatus = 'none' | 'open' | 'failed' | 'dead' | 'unknown'

@@ -6,6 +6,9 @@ export type {
 	CommitMark,
 	CommitVerdict,
 	ConnectionSource,
+	HostAddress,
+	OpenAt,
+	ServerRole,
 	TransactionDriver,
 	TransactionModes,
 	TransactionStatus,
@@ -13,14 +16,13 @@ export type {
 export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
 export type { Fault } from './fault.ts'
+export { type Host, hostsOf } from './hosts/host.ts'
+export type { Target, Wanted } from './hosts/role.ts'
+export type { HostSearch } from './hosts/source.ts'
 export {
 	abortSignal,
 	bool,
 	checkOptions,
-export { type Host, hostsOf } from './hosts/host.ts'
-export type { Target, Wanted } from './hosts/role.ts'
-export type { HostSearch } from './hosts/source.ts'
-export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 	fn,
 	type OptionRules,
 	oneOf,

@@ -13,11 +13,11 @@ export type HoldfastErrorCode =
 	| 'HOLDFAST_ROLLED_BACK'
 	| 'HOLDFAST_PARTLY_COMMITTED'
 	| 'HOLDFAST_ATTEMPT_TIMEOUT'
-	| 'HOLDFAST_LINK_LOST'
 	| 'HOLDFAST_LEDGER'
 	| 'HOLDFAST_MIGRATION_BLOCKED'
 	| 'HOLDFAST_MIGRATIONS_LOCKED'
 	| 'HOLDFAST_POOLER'
+	| 'HOLDFAST_NO_HOST'
 	| 'HOLDFAST_ON_CONNECT'
 
 // Symbol.for, so that the check holds across two copies of the package in one process.

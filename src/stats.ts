@@ -1,5 +1,6 @@
 /** What has happened on this pool so far? The counts behind `pool.holdfast.stats()`. */
 import type { FaultKind } from './fault.ts'
+import type { HostReport } from './hosts/list.ts'
 import type { EndpointReport } from './outage/endpoint.ts'
 
 /** Counts since the pool was wrapped. */
@@ -21,8 +22,8 @@ export interface Stats {
 	/** Connections closed because they were stale, dirty or dead when they came back or were to be handed out. */
 	readonly discarded: number
 	readonly endpoint: EndpointReport
-	/** Connections closed because no answer could come over them any more, which nobody had said. */
-	readonly halfOpen: number
+	/** The servers of `hosts`; undefined where the pool has one address. */
+	readonly hosts?: readonly HostReport[] | undefined
 }
 
 export class Counters {
@@ -36,11 +37,10 @@ export class Counters {
 	readonly #retries: { [K in FaultKind]?: number } = {}
 
 	retried(kind: FaultKind): void {
-	halfOpen = 0
 		this.#retries[kind] = (this.#retries[kind] ?? 0) + 1
 	}
 
-	report(waiting: number, endpoint: EndpointReport): Stats {
+	report(waiting: number, endpoint: EndpointReport, hosts: readonly HostReport[] | undefined): Stats {
 		const { attempts, waits, inDoubt, applied, notApplied, unresolved, discarded } = this
 		return {
 			attempts,
@@ -52,7 +52,7 @@ export class Counters {
 			resolved: { applied, notApplied, unresolved },
 			discarded,
 			endpoint,
+			hosts,
 		}
 	}
-			halfOpen: this.halfOpen,
 }

@@ -48,10 +48,12 @@ export interface PgClient extends EventEmitter {
 	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown
 	release(error?: unknown): void
 	end(callback?: () => void): unknown
+	connect(callback: (error?: unknown) => void): void
 	/** I, T or E as the server last said; absent in pg-native and before pg 8.21. */
 	getTransactionStatus?(): 'I' | 'T' | 'E' | null
 	readonly host: string
 	readonly port: number
+	readonly connectionParameters?: object
 	/** The backend's pid, as the handshake told it; a pooler tells one of its own. */
 	readonly processID?: number | null
 	/** False while a query runs; absent in pg-native. */
@@ -70,6 +72,7 @@ export interface PgClient extends EventEmitter {
 	readonly binary?: boolean
 	/** Absent in pg-native. */
 	readonly connection?: {
+		ssl?: object | boolean
 		readonly stream: { destroy(error?: Error): unknown }
 		prependListener?(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
 		on?(event: 'commandComplete', listener: () => void): unknown

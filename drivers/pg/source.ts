@@ -1,6 +1,7 @@
 /** How does the core get connections out of a pg pool, and back into it? And who may open one? */
-import { type ConnectionSource, HoldfastError } from '../../src/driver.ts'
+import { type ConnectionSource, HoldfastError, type HostAddress, type ServerRole } from '../../src/driver.ts'
 import { cut, listen } from './client.ts'
+import { openThere } from './hosts.ts'
 import type { PgClient, PgPool } from './shape.ts'
 import { isUsable } from './state.ts'
 
@@ -53,6 +54,14 @@ export class PgSource implements ConnectionSource<PgClient> {
 	}
 
 	open(done: Taken): () => void {
+		return this.#open(done, (make) => make())
+	}
+
+	openAt(at: HostAddress | undefined, suits: (role: ServerRole) => boolean, done: Taken): () => void {
+		return this.#open(done, (make) => openThere(this.#pool, at, suits, make))
+	}
+
+	#open(done: Taken, within: (make: () => void) => void): () => void {
 		const before = new Set(this.#pool._clients)
 		const opened = () => this.#pool._clients.find((candidate) => !before.has(candidate))
 		let told = false
@@ -64,7 +73,7 @@ export class PgSource implements ConnectionSource<PgClient> {
 		}
 		this.#admitting = true
 		try {
-			this.#pool.newClient({ callback: tell })
+			within(() => this.#pool.newClient({ callback: tell }))
 		} catch (error) {
 			// A port out of range, a broken `Client` or `stream` of the user. The pool would count what came of it for ever.
 			const failed = opened()

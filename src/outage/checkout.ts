@@ -1,6 +1,7 @@
 /** Which connection does the next caller of this pool get? An idle one, one that was asked first, or a new one that the gate lets through. */
 import type { ConnectionSource } from '../contract.ts'
 import type { HoldfastError } from '../errors.ts'
+import type { Fault } from '../fault.ts'
 import { faultOfOpening } from '../session/hook-faults.ts'
 import { overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
@@ -19,9 +20,9 @@ export interface CheckoutLimits {
 	readonly busyTimeoutMs: number | undefined
 	/** The error of that time limit, as the bare pool words it. */
 	busyTimeoutError(): Error
-}
 	/** A connection that was used so long ago, or longer, is asked before it is handed out; Infinity for never. */
 	readonly checkIdleAfterMs: number
+}
 
 export class Checkout<C extends object> implements Seeker {
 	readonly #source: ConnectionSource<C>
@@ -87,6 +88,12 @@ export class Checkout<C extends object> implements Seeker {
 	/** The connection was lost, whoever held it. */
 	lost(connection: C): void {
 		this.#freshness.lost(connection)
+	}
+
+	/** The server refused a write on this connection because it takes none: nobody gets it, or its like, before one is found that does. */
+	turnedReadOnly(connection: C, fault: Fault, error: unknown): void {
+		const generation = this.#freshness.generationOf(connection)
+		this.#endpoint.turnedReadOnly(generation ?? this.#endpoint.generation, fault, error)
 	}
 
 	/** The gate lets one connection attempt through. */

@@ -10,6 +10,7 @@ const words: { readonly [K in FaultKind]?: string } = {
 	starting_up: 'it is starting up',
 	shutting_down: 'it is shutting down',
 	too_many_connections: 'it is full (too many connections)',
+	read_only: 'it takes no writes (it is a replica, or was set read-only)',
 	dns: 'its name cannot be resolved',
 }
 

@@ -41,7 +41,7 @@ export interface EndpointReport {
 
 // The kinds after which a connection that still looks alive belongs to a server that is going or gone. After the others
 // (a look-up that failed, a full server, a silent one) the old connections may well be healthy: they are asked, not replaced.
-const replacesConnections = new Set(['connection_refused', 'starting_up', 'shutting_down'])
+const replacesConnections = new Set(['connection_refused', 'starting_up', 'shutting_down', 'read_only'])
 
 export class Endpoint {
 	readonly address: string
@@ -78,6 +78,11 @@ export class Endpoint {
 
 	get probeTimeoutMs(): number {
 		return this.#probing.timeoutMs
+	}
+
+	/** The wait after so many looks in a row that came to nothing. */
+	pauseMs(looks: number): number {
+		return probeDelayMs(looks, 'read_only', this.#probing, () => this.#clock.random())
 	}
 
 	/** No pool is on it and nothing is under way: it can be forgotten. */
@@ -134,11 +139,6 @@ export class Endpoint {
 		}
 	}
 
-	/** A connection that was asked whether it lives has answered. */
-	confirmed(): void {
-		if (this.state === 'suspect') this.#setUp()
-		this.#grant()
-	}
 	/**
 	 * A connection of the given generation was refused a write: the server has become a replica, or the address another server's. Nobody
 	 * gets a connection before one is found that takes writes.
@@ -175,6 +175,11 @@ export class Endpoint {
 		return this.#inFlight === 0 ? undefined : this.#unansweredSinceMs
 	}
 
+	/** A connection that was asked whether it lives has answered. */
+	confirmed(): void {
+		if (this.state === 'suspect') this.#setUp()
+		this.#grant()
+	}
 
 	report(): EndpointReport {
 		const { address, state, outages, connectAttempts, lastFault } = this
@@ -250,15 +255,18 @@ export class Endpoint {
 		this.lastError = error
 		// Attempts that were under way when the outage began tell nothing new, and must not lengthen the wait for the next probe.
 		if (this.state === 'down' && grantedIn !== this.outages) return
-		if (this.state !== 'down') {
-			this.state = 'down'
-			this.outages += 1
-			if (replacesConnections.has(fault.kind)) this.generation += 1
-			this.losses += 1
-		}
+		if (this.state !== 'down') this.#goDown(fault)
 		this.#window = firstWindow
 		this.#failures += 1
 		this.#nextProbeAtMs = this.#clock.now() + probeDelayMs(this.#failures, fault.kind, this.#probing, () => this.#clock.random())
+	}
+
+	#goDown(fault: Fault): void {
+		if (this.state !== 'down') this.outages += 1
+		this.state = 'down'
+		this.#window = firstWindow
+		if (replacesConnections.has(fault.kind)) this.generation += 1
+		this.losses += 1
 	}
 
 	// A probe is planned only while somebody waits, so that a forgotten outage keeps no process alive.

@@ -46,6 +46,7 @@ const paces: { readonly [K in FaultKind]?: Pace } = {
 	dns: outage,
 	session_timeout: outage,
 	attempt_timeout: outage,
+	read_only: { ...outage, why: 'the gate holds callers back until a server is found that takes writes' },
 	stale_plan: { ...outage, why: 'a fresh connection has no stale plan' },
 	serialization_failure: conflict,
 	deadlock: conflict,

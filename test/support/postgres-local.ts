@@ -15,12 +15,18 @@ import { giveTo, identity, type RunAs, reachableTmpdir } from './run-as.ts'
 /** SIGINT and SIGQUIT are the postmaster's fast and immediate shutdown (PostgreSQL manual, "Shutting Down the Server"). */
 const stopSignals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
 
-/** Lays out a new cluster in a temporary folder; it does not run yet. */
+/** One whose files are at hand. */
+export interface LocalPostgres extends PostgresBackend {
+	readonly dataFolder: string
+}
+
+/** Lays out a new cluster in a temporary folder; it does not run yet. `fill` makes its data folder, which does not exist yet. */
 export async function localPostgres(
 	binaries: PostgresBinaries,
 	user: RunAs | undefined,
 	settings: Readonly<Record<string, string>>,
-): Promise<PostgresBackend> {
+	fill: (dataFolder: string) => Promise<void> = (dataFolder) => freshDataFolder(binaries, dataFolder, user),
+): Promise<LocalPostgres> {
 	const folder = await mkdtemp(join(await reachableTmpdir(user), `holdfast-pg${binaries.major}-`))
 	const guard = watchdog(folder)
 	const takeBack = cleanUpAtExit(() => {
@@ -35,7 +41,7 @@ export async function localPostgres(
 	}
 	try {
 		await giveTo(user, folder)
-		await freshDataFolder(binaries, dataFolder, user)
+		await fill(dataFolder)
 		const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
 		await appendFile(join(dataFolder, 'postgresql.auto.conf'), lines.join(''))
 	} catch (error) {
@@ -86,6 +92,7 @@ export async function localPostgres(
 	let disposed: Promise<void> | undefined
 	return {
 		source: binaries.source,
+		dataFolder,
 		major: binaries.major,
 		connection: { host: '127.0.0.1', port, user: 'postgres' },
 		async start() {

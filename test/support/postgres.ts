@@ -125,7 +125,8 @@ async function findBackend({ major, settings = {} }: PostgresOptions): Promise<P
 	)
 }
 
-function serverOf(backend: PostgresBackend): PostgresServer {
+/** What tests do with a server, whatever runs it. */
+export function serverOf(backend: PostgresBackend): PostgresServer {
 	const config = (database = backend.connection.database ?? 'postgres') => ({ ...backend.connection, database })
 
 	async function query<Row>(sql: string, database?: string): Promise<Row[]> {

@@ -1,0 +1,154 @@
+/** How does a pool open a connection where it matters what the server is? Its source, with a choice of the server in front of it. */
+import type { ConnectionSource, OpenAt, ServerRole } from '../contract.ts'
+import type { Endpoint } from '../outage/endpoint.ts'
+import type { Scheduler } from '../outage/scheduler.ts'
+import { noHostError } from './errors.ts'
+import { addressOf, type Host } from './host.ts'
+import { HostList, type HostReport } from './list.ts'
+import type { Wanted } from './role.ts'
+import { type Region, Tour } from './tour.ts'
+
+/** The hosts of one pool, and what it wants of them. */
+export interface HostSearch {
+	readonly hosts: readonly Host[]
+	readonly wanted: Wanted
+}
+
+type Done<C> = (error: unknown, connection: C | undefined) => void
+
+/** The source of a pool, with that choice. Undefined where the driver leaves no choice. */
+export function placedSource<C extends object>(
+	source: ConnectionSource<C>,
+	search: HostSearch | undefined,
+	endpoint: Endpoint,
+	scheduler: Scheduler,
+): PlacedSource<C> | undefined {
+	const openAt = source.openAt?.bind(source) as OpenAt<C> | undefined
+	if (openAt === undefined) return undefined
+	return search === undefined ? new WritableSource(source, openAt, endpoint) : new HostSource(source, openAt, search, endpoint, scheduler)
+}
+
+/** A source in front of a pool's own: what it does not change it passes on. */
+export abstract class PlacedSource<C extends object> implements ConnectionSource<C> {
+	protected readonly source: ConnectionSource<C>
+	readonly order: ConnectionSource<C>['order']
+
+	constructor(source: ConnectionSource<C>) {
+		this.source = source
+		this.order = source.order?.bind(source)
+	}
+
+	abstract open(done: Done<C>): () => void
+
+	/** What is known of the hosts; undefined where there is one address. */
+	report(): HostReport[] | undefined {
+		return undefined
+	}
+
+	/** The connection was lost, whoever held it. */
+	lost(_connection: C): void {}
+
+	/** The pool has ended. */
+	end(): void {}
+
+	get capacity(): number {
+		return this.source.capacity
+	}
+
+	idle(): number {
+		return this.source.idle()
+	}
+
+	total(): number {
+		return this.source.total()
+	}
+
+	take(done: Done<C>): void {
+		this.source.take(done)
+	}
+
+	giveBack(connection: C): void {
+		this.source.giveBack(connection)
+	}
+
+	discard(connection: C, error: unknown): void {
+		this.source.discard(connection, error)
+	}
+
+	isUsable(connection: C): boolean {
+		return this.source.isUsable(connection)
+	}
+
+	ask(connection: C, done: (alive: boolean) => void): () => void {
+		return this.source.ask(connection, done)
+	}
+}
+
+/** One address. Once its server has refused writes, a connection is only good if the server behind it takes them again. */
+class WritableSource<C extends object> extends PlacedSource<C> {
+	readonly #openAt: OpenAt<C>
+	readonly #endpoint: Endpoint
+
+	constructor(source: ConnectionSource<C>, openAt: OpenAt<C>, endpoint: Endpoint) {
+		super(source)
+		this.#openAt = openAt
+		this.#endpoint = endpoint
+	}
+
+	override open(done: Done<C>): () => void {
+		const { lastError, lastFault, address } = this.#endpoint
+		if (lastError === undefined || lastFault?.kind !== 'read_only') return this.source.open(done)
+		let refusedAs: ServerRole | undefined
+		const suits = (role: ServerRole): boolean => {
+			refusedAs = role === 'primary' ? undefined : role
+			return refusedAs === undefined
+		}
+		return this.#openAt(undefined, suits, (error, connection) => {
+			done(refusedAs === undefined ? error : noHostError('primary', [{ address, role: refusedAs }], lastError), connection)
+		})
+	}
+}
+
+/** Several hosts. */
+class HostSource<C extends object> extends PlacedSource<C> {
+	readonly #region: Region<C>
+	readonly #members: readonly Endpoint[]
+	readonly #member = { capacity: 0, open: () => false }
+	readonly #met = new WeakMap<C, { readonly at: Endpoint; readonly generation: number }>()
+
+	constructor(source: ConnectionSource<C>, openAt: OpenAt<C>, { hosts, wanted }: HostSearch, endpoint: Endpoint, scheduler: Scheduler) {
+		super(source)
+		const met = (connection: C, at: Endpoint) => this.#met.set(connection, { at, generation: at.generation })
+		this.#region = { scheduler, endpoint, list: HostList.of(endpoint), hosts, wanted, openAt, met }
+		// For as long as somebody has them in a list their state is kept.
+		this.#members = hosts.map((host) => scheduler.endpoint(addressOf(host)))
+		for (const host of this.#members) host.join(this.#member)
+	}
+
+	override open(done: Done<C>): () => void {
+		const tour = new Tour(this.#region, done)
+		tour.start()
+		return () => tour.giveUp()
+	}
+
+	override report(): HostReport[] {
+		const { list, hosts, scheduler } = this.#region
+		return list.report(hosts, scheduler)
+	}
+
+	/** Its host is asked by one at a time until it has answered. */
+	override lost(connection: C): void {
+		const met = this.#met.get(connection)
+		if (met === undefined) return
+		this.#met.delete(connection)
+		met.at.lost(met.generation)
+	}
+
+	override end(): void {
+		const { scheduler } = this.#region
+		for (const host of this.#members) {
+			host.leave(this.#member)
+			scheduler.release(host)
+		}
+	}
+}
