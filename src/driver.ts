@@ -19,6 +19,7 @@ export type { Fault } from './fault.ts'
 export { type Host, hostsOf } from './hosts/host.ts'
 export type { Target, Wanted } from './hosts/role.ts'
 export type { HostSearch } from './hosts/source.ts'
+export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 export {
 	abortSignal,
 	bool,

@@ -38,6 +38,16 @@ export interface PoolOptions {
 	wait?: Wait | undefined
 	/** Which faults may be retried. Work in doubt is never rerun, whatever this says. Default: those classified as retryable. */
 	when?: When | undefined
+	/**
+	 * The servers among which the pool finds the one it needs, instead of the one address that it was made with: `'host'`, `'host:port'` or
+	 * `{ host, port }`; without a port that of the pool counts. Names are looked up at each connection attempt. Default: that one address.
+	 */
+	hosts?: readonly HostOption[] | undefined
+	/**
+	 * With `hosts`, where connections go. `'primary'`: to the server that takes writes, also after another one was promoted.
+	 * `'prefer-replica'`: to a replica, or to another server where no replica answers. `'any'`: to the first that answers. Default 'primary'.
+	 */
+	target?: Target | undefined
 	/** Callers that may wait while the endpoint is not up; one more gets an OverloadError at once. Default 10,000. */
 	maxWaiting?: number | undefined
 	/**
@@ -57,6 +67,13 @@ export interface PoolOptions {
 	 * fails, the connection is closed: transient errors are retried as those of connecting are, others reach the caller who waits for it.
 	 */
 	onConnect?: OnConnect | undefined
+	/**
+	 * A call that had no answer for so long, in milliseconds, has its connection looked at, sooner where calls are usually quick: the server is
+	 * asked over another one. Only what is proven dead is closed, at most twice this time and a little later. `false`: never. Default 2,000.
+	 */
+	halfOpenAfterMs?: number | false | undefined
+	/** A connection that was last handed out so long ago, in milliseconds, is asked whether it lives before the next caller gets it. `false`: never. Default 30,000. */
+	checkIdleAfterMs?: number | false | undefined
 	/** Rows that come before the built-in classification. */
 	classify?: readonly ClassificationRow[] | undefined
 	/** `false`: the pool behaves as the bare one does. Default true. */
@@ -67,13 +84,6 @@ const scheduler = { rule: 'a scheduler made by createScheduler', accepts: (value
 const commit = {
 	rule: "'verify', 'off' or a ledger made by commitLedger",
 	accepts: (value: unknown) => value === 'verify' || value === 'off' || value instanceof CommitLedger,
-	/**
-	 * A call that had no answer for so long, in milliseconds, has its connection looked at, sooner where calls are usually quick: the server is
-	 * asked over another one. Only what is proven dead is closed, at most twice this time and a little later. `false`: never. Default 2,000.
-	 */
-	halfOpenAfterMs?: number | false | undefined
-	/** A connection that was last handed out so long ago, in milliseconds, is asked whether it lives before the next caller gets it. `false`: never. Default 30,000. */
-	checkIdleAfterMs?: number | false | undefined
 }
 const rows = { rule: 'an array of classification rows', accepts: (value: unknown) => Array.isArray(value) }
 
@@ -84,38 +94,48 @@ export const poolRules: OptionRules<PoolOptions> = {
 	stop: fn,
 	wait: fn,
 	when: fn,
+	hosts: { rule: "an array of one or more of 'host:port' or { host, port }", accepts: (value: unknown) => Array.isArray(value) },
+	target: targetRule,
 	maxWaiting: wholeNumber,
 	commit,
 	readsAreSafe: bool,
 	onRetry: fn,
 	signal: abortSignal,
 	onConnect: fn,
+	halfOpenAfterMs: positiveMsOrFalse,
+	checkIdleAfterMs: positiveMsOrFalse,
 	classify: rows,
 	enabled: bool,
 }
 
 const defaultDeadlineMs = 30_000
 const defaultMaxWaiting = 10_000
+const defaultHalfOpenAfterMs = 2_000
+const defaultCheckIdleAfterMs = 30_000
 
 /** What the driver says of its pool. */
 export interface PoolFacts<C extends object> {
 	readonly source: ConnectionSource<C>
-	/** The server's address, the same for every pool and driver that talks to it. */
+	/** The server's address, the same for every pool and driver that talks to it; not asked for where there are `hosts`. */
 	readonly address: string
-	halfOpenAfterMs: positiveMsOrFalse,
-	checkIdleAfterMs: positiveMsOrFalse,
+	/** The servers to choose from, and what is wanted of them. The source must know how to open a connection at one of them. */
+	readonly search?: HostSearch | undefined
 	/** The pool's own limit on waiting for a busy pool, and the error that it raises then. */
 	readonly busyTimeoutMs: number | undefined
 	busyTimeoutError(): Error
 	/** What the driver has found out of an error that the error itself does not say. */
 	readonly foundOut?: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
+	/** The links under its connections, where the driver can look at them. */
+	readonly links?: Links<C> | undefined
 }
 
-/** Checks options as given by a user. Throws TypeError or RangeError. */
-export function checkPoolOptions(options: unknown): asserts options is PoolOptions {
-	checkOptions<PoolOptions>('holdfast', options, poolRules)
-	const { classify } = options as PoolOptions
+/** Checks options as given by a user; `ofDriver` are those that one driver has beside the common ones. Throws TypeError or RangeError. */
+export function checkPoolOptions(options: unknown, ofDriver: OptionRules<object> = {}): asserts options is PoolOptions {
+	checkOptions<PoolOptions>('holdfast', options, { ...poolRules, ...ofDriver })
+	const { classify, hosts, target } = options as PoolOptions
 	if (classify !== undefined) checkRows(classify)
+	if (hosts !== undefined) checkHosts(hosts)
+	else if (target !== undefined) throw new TypeError('target needs hosts: with one address there is nothing to choose from')
 }
 
 /** One wrapped pool. */
@@ -123,12 +143,15 @@ export class PoolCore<C extends object> {
 	readonly policy: Policy
 	readonly attemptTimeoutMs: number | undefined
 	readonly #checkout: Checkout<C>
+	readonly #lookout: Lookout<C> | undefined
 	readonly #endpoint: Endpoint
 	readonly #ending = new Ending()
+	readonly #placed: PlacedSource<C> | undefined
 
 	constructor(facts: PoolFacts<C>, options: PoolOptions) {
 		const scheduler = options.scheduler ?? processScheduler()
-		this.#endpoint = scheduler.endpoint(facts.address)
+		const { search } = facts
+		this.#endpoint = scheduler.endpoint(search === undefined ? facts.address : keyOf(search.hosts, search.wanted))
 		this.attemptTimeoutMs = options.attemptTimeoutMs
 		this.policy = {
 			scheduler,
@@ -143,50 +166,27 @@ export class PoolCore<C extends object> {
 			classifyRows: options.classify,
 			foundOut: facts.foundOut,
 			onRetry: options.onRetry,
-	readonly #lookout: Lookout<C> | undefined
 			signal: options.signal,
 			ending: this.#ending,
 		}
 		const { onConnect, enabled } = options
-		const source = onConnect === undefined || enabled === false ? facts.source : new PreparedSource<C>(facts.source, onConnect)
+		this.#placed = placedSource(facts.source, search, this.#endpoint, scheduler)
+		const placed = this.#placed ?? facts.source
+		const source = onConnect === undefined || enabled === false ? placed : new PreparedSource<C>(placed, onConnect)
 		this.#checkout = new Checkout(source, this.#endpoint, scheduler, this.#ending, {
 			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
 			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,
 			busyTimeoutError: facts.busyTimeoutError,
+			checkIdleAfterMs: options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
 		})
+		this.#lookout = this.#makeLookout(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
 		this.#ending.onEnd(offScheduler)
+		this.#ending.onEnd(() => this.#placed?.end())
 		if (scheduler.ending.error !== undefined) this.#ending.end(scheduler.ending.error)
 	}
 
-	/** Callers that wait for a connection. */
-	get waiting(): number {
-		return this.#checkout.waiting
-	}
-
-	call(options: CallOptions): Call {
-		return new Call(this.policy, options)
-	}
-
-	/** Asks for a connection; `done` may be called before this returns. */
-	borrow(request: Request<C>): void {
-		this.#checkout.acquire(request)
-	}
-
-	/** A connection for one attempt of the call. Rejects with what the caller gets. */
-	acquire(call: Call): Promise<C> {
-		return new Promise((resolve, reject) => {
-			call.waiting()
-			this.#checkout.acquire({
-				deadlineAtMs: call.deadlineAtMs,
-		this.#lookout = this.#makeLookout(facts, options)
-				signal: call.signal,
-				done: (error, connection) => {
-					call.served()
-					if (connection === undefined) reject(call.waitFailed(error))
-					else resolve(connection)
-				},
 	#makeLookout({ links, source }: PoolFacts<C>, options: PoolOptions): Lookout<C> | undefined {
 		const { halfOpenAfterMs = defaultHalfOpenAfterMs, enabled } = options
 		if (links === undefined || halfOpenAfterMs === false || enabled === false) return undefined
@@ -201,6 +201,34 @@ export class PoolCore<C extends object> {
 		return lookout
 	}
 
+	/** Callers that wait for a connection. */
+	get waiting(): number {
+		return this.#checkout.waiting
+	}
+
+	call(options: CallOptions): Call {
+		return new Call(this.policy, options)
+	}
+
+	/** Asks for a connection; `done` may be called before this returns. */
+	borrow(request: Request<C>): void {
+		this.#lookout?.watch()
+		this.#checkout.acquire(request)
+	}
+
+	/** A connection for one attempt of the call. Rejects with what the caller gets. */
+	acquire(call: Call): Promise<C> {
+		this.#lookout?.watch()
+		return new Promise((resolve, reject) => {
+			call.waiting()
+			this.#checkout.acquire({
+				deadlineAtMs: call.deadlineAtMs,
+				signal: call.signal,
+				done: (error, connection) => {
+					call.served()
+					if (connection === undefined) reject(call.waitFailed(error))
+					else resolve(connection)
+				},
 			})
 		})
 	}
@@ -211,14 +239,21 @@ export class PoolCore<C extends object> {
 	}
 
 	lost(connection: C): void {
+		this.#placed?.lost(connection)
 		this.#checkout.lost(connection)
-		this.#lookout?.watch()
+	}
+
+	/**
+	 * The server has refused a write on this connection because it takes none, and that is no wish of the user's: the connection and its
+	 * generation go, and callers wait until a server is found that takes writes.
+	 */
+	turnedReadOnly(connection: C, fault: Fault, error: unknown): void {
+		this.#checkout.turnedReadOnly(connection, fault, error)
 	}
 
 	stats(): Stats {
-		return this.policy.counters.report(this.waiting, this.#endpoint.report())
+		return this.policy.counters.report(this.waiting, this.#endpoint.report(), this.#placed?.report())
 	}
-		this.#lookout?.watch()
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */
 	end(message = 'The pool was ended: the call got no connection, and nothing was sent.'): void {

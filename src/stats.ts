@@ -21,6 +21,8 @@ export interface Stats {
 	readonly resolved: { readonly applied: number; readonly notApplied: number; readonly unresolved: number }
 	/** Connections closed because they were stale, dirty or dead when they came back or were to be handed out. */
 	readonly discarded: number
+	/** Connections closed because no answer could come over them any more, which nobody had said. */
+	readonly halfOpen: number
 	readonly endpoint: EndpointReport
 	/** The servers of `hosts`; undefined where the pool has one address. */
 	readonly hosts?: readonly HostReport[] | undefined
@@ -34,6 +36,7 @@ export class Counters {
 	notApplied = 0
 	unresolved = 0
 	discarded = 0
+	halfOpen = 0
 	readonly #retries: { [K in FaultKind]?: number } = {}
 
 	retried(kind: FaultKind): void {
@@ -51,6 +54,7 @@ export class Counters {
 			inDoubt,
 			resolved: { applied, notApplied, unresolved },
 			discarded,
+			halfOpen: this.halfOpen,
 			endpoint,
 			hosts,
 		}

@@ -6,6 +6,7 @@ import {
 	type Call,
 	checkOptions,
 	checkPoolOptions,
+	hostsOf,
 	isOnce,
 	type OnceQuery,
 	type OptionRules,
@@ -22,12 +23,9 @@ import { PgCore } from './core.ts'
 import { keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
+import { PgLinks } from './links.ts'
 import { Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
-import { PgLinks } from './links.ts'
-import { Listening, type Unlisten } from './listen.ts'
-import type { Notification } from './listen-link.ts'
-import { endTogether, forListening, poolBeside } from './listen-pool.ts'
 import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
@@ -88,9 +86,12 @@ export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {})
 	return pool as unknown as HoldfastPool<P>
 }
 
-function install(pool: PgPool, options: PoolOptions): void {
+function install(pool: PgPool, options: HoldfastOptions): void {
 	const bare = bareMethods(pool)
 	const disabled = options.enabled === false
+	const { address, port } = placeOf(pool)
+	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
+	const search = hosts && { hosts, wanted: options.target ?? 'primary' }
 	const source = new PgSource(pool, bare, disabled, {
 		broken: (client) => core.lost(client),
 		returned: () => core.returned(),
@@ -101,9 +102,11 @@ function install(pool: PgPool, options: PoolOptions): void {
 	const core: PgCore = new PgCore(
 		{
 			source,
-			address: addressOf(pool),
+			address,
+			search,
 			busyTimeoutMs: pool.options.connectionTimeoutMillis || undefined,
 			busyTimeoutError: () => new Error('timeout exceeded when trying to connect'),
+			links: new PgLinks(pool),
 		},
 		options,
 	)
@@ -121,7 +124,6 @@ function install(pool: PgPool, options: PoolOptions): void {
 			throw new TypeError("exactlyOnce needs commit: 'verify' or a commitLedger, and this pool has commit: 'off'")
 		const { deadlineMs, signal, label } = ownOptions(query)
 		const given = snapshot(query) as OnceQuery
-			links: new PgLinks(pool),
 		const givenValues = snapshotValues(values)
 		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label })
 	}
@@ -226,11 +228,11 @@ function countWaiting(pool: PgPool, bare: PgPool, core: PgCore): void {
 	Object.defineProperty(pool, 'waitingCount', { configurable: true, get })
 }
 
-/** The server's address, as pg itself works it out from options, connection string and environment. */
-function addressOf(pool: PgPool): string {
+/** Where the server is, as pg itself works it out from options, connection string and environment. */
+function placeOf(pool: PgPool): { address: string; port: number } {
 	// A `stream` function of the user is for connections.
 	const { host, port } = new pool.Client({ ...pool.options, stream: undefined })
-	return host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`
+	return { address: host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`, port }
 }
 
 interface ReadyOptions {

@@ -1,7 +1,7 @@
 /** What do Holdfast's own errors mean to an outer retry? They end a decision that was made already, so their causes are not looked at. */
 import type { HoldfastErrorCode } from '../errors.ts'
 import type { ClassificationRow, Verdict } from './table.ts'
-import { doubtful, misuse } from './verdicts.ts'
+import { doubtful, lost, misuse } from './verdicts.ts'
 
 const source = 'Holdfast, src/errors.ts'
 const row = (code: HoldfastErrorCode, verdict: Verdict, reason: string): ClassificationRow => ({ code, ...verdict, reason, source })
@@ -22,6 +22,7 @@ export const ownRows: readonly ClassificationRow[] = [
 	row('HOLDFAST_MIGRATIONS_LOCKED', misuse, 'another runner of migrations did not finish in time'),
 	row('HOLDFAST_POOLER', misuse, 'a pooler in between does not keep the session'),
 	row('HOLDFAST_ON_CONNECT', misuse, 'onConnect has left its connection unusable, or did not finish'),
+	row('HOLDFAST_LINK_LOST', lost, 'the link was found to be dead: no answer could come over it any more'),
 	row(
 		'HOLDFAST_NO_HOST',
 		{ kind: 'read_only', scope: 'endpoint', outcome: 'not_sent', retryable: true },

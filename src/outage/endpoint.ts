@@ -217,17 +217,17 @@ export class Endpoint {
 	#permit(): Permit {
 		let used = false
 		const grantedIn = this.outages
+		if (this.#inFlight === 1) this.#unansweredSinceMs = this.#clock.now()
 		const settle = (then: () => void) => {
 			if (used) return
 			used = true
 			this.#inFlight -= 1
+			this.#unansweredSinceMs = this.#clock.now()
 			then()
-		if (this.#inFlight === 1) this.#unansweredSinceMs = this.#clock.now()
 			this.#grant()
 		}
 		return {
 			opened: () => settle(() => this.#succeeded(widerWindow(this.#window))),
-			this.#unansweredSinceMs = this.#clock.now()
 			refused: () => settle(() => this.#succeeded(this.#window)),
 			abandoned: () => settle(() => {}),
 			failed: (fault, error) => settle(() => this.#failed(fault, error, grantedIn)),

@@ -13,6 +13,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 	{ what: 'what a new connection must get', paths: ['src/session/'] },
 	{ what: 'shared state', paths: ['src/outage/'] },
 	{ what: 'which of several servers', paths: ['src/hosts/'] },
+	{ what: 'which links are dead', paths: ['src/liveness/'] },
 	{ what: 'turns of transactions', paths: ['src/conflict/'] },
 	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'] },
 	{ what: 'units of work', paths: ['src/transaction/'] },
