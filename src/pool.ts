@@ -13,7 +13,8 @@ import { type Target, targetRule } from './hosts/role.ts'
 import { type HostSearch, type PlacedSource, placedSource } from './hosts/source.ts'
 import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrFalse, positiveMsOrInfinity, wholeNumber } from './options.ts'
 import type { Links } from './liveness/links.ts'
-import { Lookout } from './liveness/lookout.ts'
+import type { Lookout } from './liveness/lookout.ts'
+import { lookoutsOf } from './liveness/lookouts.ts'
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
@@ -143,7 +144,7 @@ export class PoolCore<C extends object> {
 	readonly policy: Policy
 	readonly attemptTimeoutMs: number | undefined
 	readonly #checkout: Checkout<C>
-	readonly #lookout: Lookout<C> | undefined
+	readonly #lookouts: readonly Lookout<C>[]
 	readonly #endpoint: Endpoint
 	readonly #ending = new Ending()
 	readonly #placed: PlacedSource<C> | undefined
@@ -180,25 +181,31 @@ export class PoolCore<C extends object> {
 			busyTimeoutError: facts.busyTimeoutError,
 			checkIdleAfterMs: options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
 		})
-		this.#lookout = this.#makeLookout(facts, options)
+		this.#lookouts = this.#makeLookouts(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
 		this.#ending.onEnd(offScheduler)
 		this.#ending.onEnd(() => this.#placed?.end())
 		if (scheduler.ending.error !== undefined) this.#ending.end(scheduler.ending.error)
 	}
 
-	#makeLookout({ links, source }: PoolFacts<C>, options: PoolOptions): Lookout<C> | undefined {
+	#makeLookouts({ links, source, search }: PoolFacts<C>, options: PoolOptions): readonly Lookout<C>[] {
 		const { halfOpenAfterMs = defaultHalfOpenAfterMs, enabled } = options
-		if (links === undefined || halfOpenAfterMs === false || enabled === false) return undefined
 		const { scheduler, counters } = this.policy
 		const isInUse = () => this.waiting > 0 || source.total() > source.idle()
 		const cut = () => {
 			counters.halfOpen += 1
 		}
-		const lookout = new Lookout(links, { endpoint: this.#endpoint, scheduler, isInUse, cut }, halfOpenAfterMs)
-		// What still runs when the pool is ended may run on a dead link as well.
-		this.#ending.onEnd(() => isInUse() || lookout.end())
-		return lookout
+		const watched = { scheduler, address, hosts: search?.hosts, isInUse, cut }
+		const lookouts = lookoutsOf(enabled === false ? undefined : links, watched, halfOpenAfterMs)
+		this.#ending.onEnd(() => {
+			// What still runs when the pool is ended may run on a dead link as well.
+			if (!isInUse()) for (const lookout of lookouts) lookout.end()
+		})
+		return lookouts
+	}
+
+	#watch(): void {
+		for (const lookout of this.#lookouts) lookout.watch()
 	}
 
 	/** Callers that wait for a connection. */
@@ -212,13 +219,13 @@ export class PoolCore<C extends object> {
 
 	/** Asks for a connection; `done` may be called before this returns. */
 	borrow(request: Request<C>): void {
-		this.#lookout?.watch()
+		this.#watch()
 		this.#checkout.acquire(request)
 	}
 
 	/** A connection for one attempt of the call. Rejects with what the caller gets. */
 	acquire(call: Call): Promise<C> {
-		this.#lookout?.watch()
+		this.#watch()
 		return new Promise((resolve, reject) => {
 			call.waiting()
 			this.#checkout.acquire({

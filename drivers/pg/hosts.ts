@@ -33,7 +33,7 @@ export function openThere(pool: PgPool, at: HostAddress | undefined, suits: Suit
 }
 
 /** The rest of what the pool was made with (user, password, TLS) stays as it is. */
-function aim(client: PgClient, { host, port, address }: HostAddress): void {
+export function aim(client: PgClient, { host, port, address }: HostAddress): void {
 	const isPath = host.startsWith('/')
 	Object.assign(client, { host: address ?? host, port })
 	// A password function is told these, and pg-native takes them from here.

@@ -1,6 +1,7 @@
 /** Which links under a pg pool's connections are dead? What the client knows of each, and what PostgreSQL says of its backend. */
-import type { Links, Looking, Presence, Sight, Sights } from '../../src/driver.ts'
+import type { Host, Links, Looking, Presence, Sight, Sights } from '../../src/driver.ts'
 import { cut } from './client.ts'
+import { aim } from './hosts.ts'
 import type { PgClient, PgPool } from './shape.ts'
 import { activeQuery, isAlive, isBusy } from './state.ts'
 
@@ -28,6 +29,11 @@ export class PgLinks implements Links<PgClient> {
 	/** Not those of pg-native, whose sockets are out of reach. */
 	connections(): PgClient[] {
 		return this.#pool._clients.filter((client) => client.connection !== undefined && client.processID != null && isAlive(client))
+	}
+
+	hostOf(client: PgClient): Host {
+		const { host, port } = client.connectionParameters as Host
+		return { host, port }
 	}
 
 	awaited(client: PgClient): object | undefined {
@@ -65,8 +71,12 @@ export class PgLinks implements Links<PgClient> {
 		try {
 			client = new this.#pool.Client(this.#pool.options)
 			const asking = client
+			const [one] = clients
+			// The name may lead elsewhere by now.
+			const address = one && socketOf(one).remoteAddress
+			if (one !== undefined && address !== undefined) aim(asking, { ...this.hostOf(one), address })
 			asking.on('error', (error) => over(error, undefined))
-			;(asking as unknown as Connecting).connect((error) => {
+			asking.connect((error) => {
 				if (isOver) return
 				if (error) return over(error, undefined)
 				on.connected()
@@ -81,10 +91,6 @@ export class PgLinks implements Links<PgClient> {
 		// As pg words its own time limit.
 		return () => over(new Error('timeout expired'), undefined)
 	}
-}
-
-interface Connecting {
-	connect(callback: (error?: unknown) => void): void
 }
 
 /** Politely where that is possible: a cut would be a line in the server's log. */
@@ -121,7 +127,7 @@ function sightsOf(asking: PgClient, clients: readonly PgClient[], rows: readonly
 	const rowOf = new Map(rows.map((row) => [row.pid, row]))
 	const of = new Map<PgClient, Sight>()
 	for (const client of clients) {
-		// The name of the server may have been given to another machine, whose backends are not ours.
+		// Those of a name with several addresses, or of before it was given to another machine.
 		if (socketOf(client).remoteAddress !== socketOf(asking).remoteAddress) continue
 		const row = rowOf.get(String(client.processID))
 		if (row === undefined) of.set(client, { presence: 'missing' })

@@ -1,4 +1,5 @@
 /** What must a driver tell about the links under its pool's connections, so that the core can find out which of them are dead? */
+import type { Host } from '../hosts/host.ts'
 
 /** What the server says of one connection. */
 export type Presence =
@@ -39,13 +40,15 @@ export interface Looking<C extends object> {
 export interface Links<C extends object> {
 	/** The pool's connections that have a session. */
 	connections(): Iterable<C>
+	/** The server that it was made to, by the name that the user has given. */
+	hostOf(connection: C): Host
 	/** The command whose answer the connection waits for, the same object as long as it is the same command; undefined where it waits for none. */
 	awaited(connection: C): object | undefined
 	/** Bytes that have come over it so far. */
 	bytesRead(connection: C): number
 	/** Has the system ask the other side whether it still knows the link. */
 	keepAlive(connection: C): void
-	/** Asks the server after these connections, over a new one that is closed again. Returns the function that gives it up: `done` follows. */
+	/** Asks the server of these connections, one or more, after them, over a new one that is closed again. Returns the function that gives it up: `done` follows. */
 	look(connections: readonly C[], on: Looking<C>): () => void
 	/** Cuts the link at once; whatever runs on it fails with the error. */
 	cut(connection: C, error: Error): void

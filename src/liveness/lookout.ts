@@ -1,5 +1,6 @@
 /** Which links of this pool are dead, although nobody has said so? Looks where an answer stays out, and cuts what is proven dead. */
 import { HoldfastError } from '../errors.ts'
+import type { Host } from '../hosts/host.ts'
 import type { Endpoint, Permit, Seeker } from '../outage/endpoint.ts'
 import type { Scheduler } from '../outage/scheduler.ts'
 import type { WakeUp } from '../outage/wakeups.ts'
@@ -9,10 +10,13 @@ import { Outstanding, type Wait } from './outstanding.ts'
 import { Patience } from './patience.ts'
 import { findingOf, isConfirmed, presenceOf, why } from './proof.ts'
 
-/** How the pool stands. */
-export interface Pool {
-	readonly endpoint: Endpoint
+/** The pool whose links are watched. */
+export interface Watched {
 	readonly scheduler: Scheduler
+	/** The address of its endpoint. */
+	readonly address: string
+	/** The servers that it chooses from; undefined where it has one address. */
+	readonly hosts: readonly Host[] | undefined
 	/** Whether anybody has a connection or waits for one. */
 	isInUse(): boolean
 	/** A link was cut. */
@@ -30,7 +34,7 @@ const shortestLookMs = 1_000
 export class Lookout<C extends object> implements Seeker {
 	readonly capacity = 1
 	readonly #links: Links<C>
-	readonly #pool: Pool
+	readonly #pool: Watched
 	readonly #halfOpenAfterMs: number
 	readonly #lookMs: number
 	readonly #patience: Patience
@@ -41,11 +45,11 @@ export class Lookout<C extends object> implements Seeker {
 	#several = false
 	#endLook: (() => void) | undefined
 
-	constructor(links: Links<C>, pool: Pool, halfOpenAfterMs: number) {
+	constructor(links: Links<C>, pool: Watched, halfOpenAfterMs: number) {
 		this.#links = links
 		this.#pool = pool
 		this.#halfOpenAfterMs = halfOpenAfterMs
-		this.#lookMs = Math.min(Math.max(halfOpenAfterMs, shortestLookMs), pool.endpoint.probeTimeoutMs)
+		this.#lookMs = Math.min(Math.max(halfOpenAfterMs, shortestLookMs), this.#endpoint.probeTimeoutMs)
 		this.#patience = new Patience(halfOpenAfterMs / 2, halfOpenAfterMs)
 		this.#outstanding = new Outstanding(links, ({ finding, sinceMs }, nowMs) => {
 			this.#patience.answered(nowMs - sinceMs)
@@ -61,8 +65,8 @@ export class Lookout<C extends object> implements Seeker {
 
 	/** Stops looking. */
 	end(): void {
-		const { endpoint, scheduler } = this.#pool
-		endpoint.forgo(this)
+		const { scheduler } = this.#pool
+		this.#endpoint.forgo(this)
 		scheduler.watches.cancel(this.#wakeUp)
 		this.#wakeUp = undefined
 		this.#isLooking = false
@@ -71,7 +75,8 @@ export class Lookout<C extends object> implements Seeker {
 
 	/** The gate lets the look through. */
 	open(permit: Permit): boolean {
-		const { endpoint, scheduler } = this.#pool
+		const { scheduler } = this.#pool
+		const endpoint = this.#endpoint
 		endpoint.forgo(this)
 		const beganAtMs = this.#now()
 		if (this.#endLook !== undefined || this.#overdue(beganAtMs).length === 0) {
@@ -92,6 +97,12 @@ export class Lookout<C extends object> implements Seeker {
 		})
 		if (!isOver) this.#endLook = endLook
 		return true
+	}
+
+	/** The scheduler forgets one that nobody uses, and makes it anew. */
+	get #endpoint(): Endpoint {
+		const { scheduler, address } = this.#pool
+		return scheduler.endpoint(address)
 	}
 
 	#now(): number {
@@ -131,13 +142,13 @@ export class Lookout<C extends object> implements Seeker {
 			for (const wait of overdue) this.#cut(wait, 'the server cannot be reached')
 		} else if (!this.#isLooking) {
 			this.#isLooking = true
-			this.#pool.endpoint.seek(this)
+			this.#endpoint.seek(this)
 		}
 	}
 
 	/** Others have tried to connect, and were not answered, since anything was heard. */
 	#isUnreachable(): boolean {
-		const { endpoint } = this.#pool
+		const endpoint = this.#endpoint
 		const { heardAtMs } = this.#outstanding
 		const { unansweredSinceMs } = endpoint
 		if (endpoint.state === 'down' && endpoint.lastFault?.kind === 'connect_timeout') return heardAtMs < this.#now() - this.#patience.nowMs
@@ -176,7 +187,7 @@ export class Lookout<C extends object> implements Seeker {
 
 	#cut(wait: Wait<C>, reason: string): void {
 		const ms = Math.round(this.#now() - wait.sinceMs)
-		const text = `The connection to ${this.#pool.endpoint.address} was closed: no answer came for ${ms} ms, and ${reason}.`
+		const text = `The connection to ${this.#pool.address} was closed: no answer came for ${ms} ms, and ${reason}.`
 		this.#outstanding.forget(wait)
 		this.#pool.cut()
 		this.#links.cut(wait.connection, new HoldfastError('HOLDFAST_LINK_LOST', text))
