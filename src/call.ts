@@ -116,6 +116,13 @@ export class Call {
 		this.attempts += 1
 	}
 
+	/** An attempt that Holdfast has ended itself is made again at once: neither the policy is asked nor does it count. Throws what `onRetry` throws. */
+	again(error: unknown, fault: Fault): void {
+		const { counters, onRetry } = this.#policy
+		onRetry?.({ attempt: this.attempts, fault, error, waitMs: 0, label: this.#label })
+		counters.retried(fault.kind)
+	}
+
 	/** The error of work that can neither be called done nor be run again. */
 	inDoubt(cause: unknown, phase: Phase, doubt?: Doubt): InDoubtError {
 		return new InDoubtError({ cause, attempts: this.attempts, phase: phase === 'commit' ? 'commit' : 'statement', ...doubt })

@@ -67,6 +67,8 @@ export interface Begun {
 	readonly mark: CommitMark | undefined
 	/** The statement that has committed, or may have, what the function did before it: as definitions do in MySQL. */
 	readonly committedBy?: string | undefined
+	/** Whether this is the error of a statement that has waited for a lock longer than `lockWaitMs`. Undefined: no limit was set. */
+	isLockWait?(error: unknown): boolean
 }
 
 /** What the server says of a marked transaction. `running`: ask again. `unknown`: it cannot be told, and asking again will not help. */
@@ -80,9 +82,10 @@ export type CommitVerdict =
 export interface TransactionDriver<C extends object> {
 	/**
 	 * Opens a transaction of this kind, at once or along with its first statement. Where commits are verified and it may write, it is
-	 * marked in the same round trip. Nothing has been applied whatever comes of it.
+	 * marked in the same round trip. Nothing has been applied whatever comes of it. `lockWaitMs`: its statements are not to wait longer than
+	 * that for a lock, which only matters where the server takes long to find a deadlock, and where it can be said for one transaction.
 	 */
-	begin(connection: C, modes: TransactionModes): Begun | Promise<Begun>
+	begin(connection: C, modes: TransactionModes, lockWaitMs: number | undefined): Begun | Promise<Begun>
 	/** Asks once what became of a marked transaction, and ends what is left of it on the server. Rejects with the driver's error. */
 	look(connection: C, mark: CommitMark): Promise<CommitVerdict>
 	execute(connection: C, text: string): Promise<void>

@@ -10,6 +10,8 @@ export interface Marking {
 	readonly values: readonly string[]
 	/** The witness's idea of the server when it made this: another call may have learnt better since. */
 	readonly form: string
+	/** What stands between the text and one more expression for it to give. */
+	readonly more?: ', ' | ' RETURNING '
 }
 
 /** What came back: the row of the marking statement, as text, and its command tag. */

@@ -74,6 +74,7 @@ export class LedgerWitness implements Witness {
 			text: known ? write : `${write} RETURNING pg_backend_pid()::text, ${startedAt}, ${backendStartedAt}`,
 			values: [slot.name, `${slot.name}/${this.#tokenCount}`],
 			form: String(this.#named),
+			more: known ? ' RETURNING ' : ', ',
 		}
 	}
 

@@ -15,6 +15,7 @@ import {
 import { beginNow, type Opened } from './begin-now.ts'
 import { cut, execute, send, whenQuiet } from './client.ts'
 import type { PgCore } from './core.ts'
+import { isLockWait, LockWaits } from './lock-waits.ts'
 import { forgetOpening, Opening, openingOf } from './opening.ts'
 import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
@@ -24,11 +25,13 @@ import type { Witness } from './witness.ts'
 export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	readonly #core: PgCore
 	readonly #witness: Witness | undefined
+	readonly #lockWaits: LockWaits
 
 	/** Without a witness commits are not verified. */
 	constructor(core: PgCore, witness: Witness | undefined) {
 		this.#core = core
 		this.#witness = witness
+		this.#lockWaits = new LockWaits()
 	}
 
 	/** Whether commits are verified. */
@@ -36,8 +39,11 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 		return this.#witness !== undefined
 	}
 
-	begin(client: PgClient, modes: TransactionModes): Begun {
-		return new Opening(client, beginText(modes), modes.readOnly === true ? undefined : this.#witness)
+	begin(client: PgClient, modes: TransactionModes, lockWaitMs: number | undefined): Begun {
+		const witness = modes.readOnly === true ? undefined : this.#witness
+		if (lockWaitMs === undefined || !this.#lockWaits.canLimit) return new Opening(client, beginText(modes), witness)
+		const opening = new Opening(client, beginText(modes), this.#lockWaits.limit(lockWaitMs, witness))
+		return Object.assign(opening, { isLockWait })
 	}
 
 	/** Opens a transaction by this text at once, marked if it may write and its commit is to be verified. */

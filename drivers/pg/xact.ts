@@ -61,8 +61,8 @@ export class XactWitness implements Witness {
 		// The names carry a number: behind a pooler another release of Holdfast may have prepared its own text.
 		const name = (what: string) => (this.#named ? `holdfast_${what}_1_${this.#version}` : undefined)
 		return {
-			full: { name: name('mark'), text: fullText(id), values: [], form },
-			id: { name: name('id'), text: `SELECT ${id}`, values: [], form },
+			full: { name: name('mark'), text: fullText(id), values: [], form, more: ', ' },
+			id: { name: name('id'), text: `SELECT ${id}`, values: [], form, more: ', ' },
 		}
 	}
 

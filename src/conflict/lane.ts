@@ -1,4 +1,4 @@
-/** Do the transactions of this lane conflict so much that they must take turns, and how many may run? */
+/** Do the transactions of this lane conflict so much that they must take turns, how many may run, and how long may one wait for a lock? */
 import { type End, Limit } from './limit.ts'
 import { Line } from './line.ts'
 
@@ -6,40 +6,41 @@ import { Line } from './line.ts'
 const manyLosses = 4
 const halfLife = 64
 // A deadlock costs everybody PostgreSQL's deadlock_timeout, by default a second.
-const deadlockWeight = manyLosses
-// Where no more than these ran at once when one lost, more will lose more.
-const fewAtOnce = 4
+const deadlockWeight = 2
 // Attempts in a row that neither lost nor kept anybody waiting, after which turns are given up; twice as many each time they turn out to
 // be needed again. That nobody loses while few may run proves nothing.
 const quietAttempts = 256
 const mostQuietAttempts = 16_384
 
-// While nobody has lost, a limit stands for so long at most; and only until the next look where the last raise has brought at least this share
-// of what it could: where it brings nothing (the processor is full, or they wait for one another's rows) there is no haste.
-const longestLevelMs = 1_000
-const goodGainShare = 0.4
-// When so many have run at once without a loss, any number may.
+// More than ever ran together without a loss may be a crowd that is about to stop itself dead: each waits for a row that another one has, and
+// PostgreSQL finds out about one of them a second. So they do not wait for a lock longer than this, but one of them. Two get by.
+const harmlessAtOnce = 2
+const crowdLockWaitMs = 100
+// So many attempts in a row that were limited and committed prove that so many at once do no harm, and where somebody has lost before, so many;
+// so many at once, that any number does none.
+const provingAttempts = 1_024
+const provingAttemptsAfterLoss = 16_384
 const provenAtOnce = 64
-// How long a transaction takes about which nothing is known.
-const usualMs = 2
+// Each time that it was too short the limit is four times as long. From deadlock_timeout on the server looks after itself.
+const lockWaitGrowth = 4
+const longestLockWaitMs = 1_000
 
 export class Lane {
 	readonly line = new Line()
 	/** Attempts under way. */
 	running = 0
-	/**
-	 * How many may run at once. While nobody takes turns: more than ever did without a loss. Thirty transactions that begin at the
-	 * same moment on two rows take PostgreSQL half a minute to disentangle, a deadlock a second; of two, one is lost in milliseconds.
-	 */
-	limit = 1
+	/** How many may run at once. */
+	limit = Number.POSITIVE_INFINITY
 	/** What the limit is to become. */
-	#target = 1
+	#target = Number.POSITIVE_INFINITY
 	#turns: Limit | undefined
-	#level = { beganAtMs: 0, beganAtEnded: 0, limitBefore: 1, rateBefore: 0 }
+	/** Attempts under way that may wait for a lock for as long as it takes. */
+	#patient = 0
+	#proven = harmlessAtOnce
+	#proving = { committed: 0, atOnce: 0 }
 	#ended = 0
 	#endedAtLoss = 0
 	#endedAtWait = 0
-	#endedAtLook = 0
 	#losses = 0
 	#quiet = quietAttempts / 2
 
@@ -54,11 +55,43 @@ export class Lane {
 	}
 
 	/**
+	 * An attempt begins: how long may its statements wait for a lock? Undefined: for as long as it takes, which one of them always may.
+	 * `cutShort`: attempts of this transaction for which it was not long enough. `mayWaitLong`: this one must not be cut short.
+	 */
+	begin(cutShort: number, mayWaitLong: boolean): number | undefined {
+		const isCrowd = this.#turns === undefined && this.running > this.#proven
+		const firstMs = this.#turns?.lockWaitMs ?? (isCrowd ? crowdLockWaitMs : longestLockWaitMs)
+		const lockWaitMs = firstMs * lockWaitGrowth ** cutShort
+		if (mayWaitLong || lockWaitMs >= longestLockWaitMs || this.#patient === 0) {
+			this.#patient += 1
+			return undefined
+		}
+		this.#proving.atOnce = Math.max(this.#proving.atOnce, this.running)
+		return lockWaitMs
+	}
+
+	/** An attempt that had begun with this has ended. */
+	end(lockWaitMs: number | undefined, committed: boolean): void {
+		this.running -= 1
+		this.#ended += 1
+		if (lockWaitMs === undefined) this.#patient -= 1
+		else if (this.#turns === undefined && committed) this.#prove()
+	}
+
+	#prove(): void {
+		const proving = this.#proving
+		proving.committed += 1
+		if (proving.committed < (this.#endedAtLoss === 0 ? provingAttempts : provingAttemptsAfterLoss)) return
+		this.#proven = proving.atOnce < provenAtOnce ? Math.max(this.#proven, proving.atOnce) : Number.POSITIVE_INFINITY
+		this.#proving = { committed: 0, atOnce: 0 }
+	}
+
+	/**
 	 * How long to wait before the limit is raised, at random up to the length of a transaction: two that begin at the same moment, and take
 	 * their locks in opposite order, are a deadlock; when one is ahead they rarely are.
 	 */
 	staggerMs(random: number): number {
-		return random * (this.#turns?.aloneMs ?? usualMs)
+		return random * (this.#turns?.aloneMs ?? 0)
 	}
 
 	/** Lets the limit rise to what was found. */
@@ -66,50 +99,20 @@ export class Lane {
 		this.limit = Math.max(this.limit, this.#target)
 	}
 
-	/** An attempt has ended. */
-	left(committed: boolean): void {
-		this.running -= 1
-		this.#ended += 1
-		// That one alone does no harm needs no proof.
-		if (committed && this.limit === 1 && this.#turns === undefined) this.#target = 2
-	}
-
-	/** Somebody begins to wait. */
-	beginLooking(nowMs: number): void {
-		this.#endedAtLook = this.#ended
-		this.#level = { beganAtMs: nowMs, beganAtEnded: this.#ended, limitBefore: this.limit, rateBefore: 0 }
-	}
-
-	/**
-	 * Somebody waits although nobody has lost: more may run, if that may be worth its while. If none has ended for so long that a deadlock
-	 * would have been found (`isStuck`), these are just slow, and any number may run.
-	 */
-	loosen(isStuck: boolean, nowMs: number): void {
-		const { beganAtMs, beganAtEnded, limitBefore, rateBefore } = this.#level
-		const moves = this.#ended > this.#endedAtLook
-		this.#endedAtLook = this.#ended
-		const rate = (this.#ended - beganAtEnded) / (nowMs - beganAtMs)
-		const hasGained = rate >= rateBefore * (1 + goodGainShare * (this.limit / limitBefore - 1))
-		if (isStuck) this.#target = Number.POSITIVE_INFINITY
-		else if (this.#ended === 0 || (moves && (hasGained || nowMs - beganAtMs >= longestLevelMs))) {
-			this.#level = { beganAtMs: nowMs, beganAtEnded: this.#ended, limitBefore: this.limit, rateBefore: rate }
-			const next = this.limit < fewAtOnce ? this.limit + 1 : 2 * this.limit
-			this.#target = this.limit < provenAtOnce ? next : Number.POSITIVE_INFINITY
-		}
-		this.raise()
-	}
-
 	/** An attempt was lost. From some number on, transactions take turns. */
 	lost(isDeadlock: boolean, nowMs: number): void {
 		const since = this.#ended - this.#endedAtLoss
 		this.#endedAtLoss = this.#ended
+		this.#proving = { committed: 0, atOnce: 0 }
+		if (isDeadlock) this.#proven = harmlessAtOnce
 		this.#losses = this.#losses * 2 ** (-since / halfLife) + (isDeadlock ? deadlockWeight : 1)
-		if (this.#turns !== undefined || (this.#losses < manyLosses && this.limit > fewAtOnce)) return
+		if (this.#turns !== undefined || this.#losses < manyLosses) return
 		// Needed again soon after it was given up: then it was given up too soon.
 		this.#quiet = since > mostQuietAttempts ? quietAttempts : Math.min(2 * this.#quiet, mostQuietAttempts)
 		this.#turns = new Limit(nowMs)
 		this.limit = 1
 		this.#target = 1
+		this.#proven = harmlessAtOnce
 	}
 
 	/** An attempt that began while turns were taken has ended. */
@@ -127,5 +130,7 @@ export class Lane {
 	#stopTurns(): void {
 		this.#turns = undefined
 		this.#losses = 0
+		this.limit = Number.POSITIVE_INFINITY
+		this.#target = this.limit
 	}
 }

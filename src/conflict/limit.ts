@@ -38,6 +38,9 @@ const mostFalls = 3
 const shortestHoldMs = 500
 const holdGrowth = 3
 const longestHoldMs = 30_000
+// How long one may wait for a lock, in transactions: all others that run, several times over. A power of two, so that there are few such limits.
+const lockWaitTurns = 4
+const shortestLockWaitMs = 16
 
 export class Limit {
 	#limit = 1
@@ -69,6 +72,12 @@ export class Limit {
 	/** How long one transaction takes that is alone, in milliseconds; undefined while none was. */
 	get aloneMs(): number | undefined {
 		return this.#aloneRate === undefined ? undefined : 1 / this.#aloneRate
+	}
+
+	/** How long one of those that run may wait for a lock before it is more likely a deadlock than a queue. */
+	get lockWaitMs(): number {
+		const wishMs = lockWaitTurns * this.value * (this.aloneMs ?? 0)
+		return Math.max(shortestLockWaitMs, 2 ** Math.ceil(Math.log2(wishMs)))
 	}
 
 	/** Takes note of an attempt, and may change the limit. */

@@ -17,10 +17,20 @@ const lossesBeforeAlone = 5
 // When none has ended for so long, one more is let in all the same: what runs may itself be waiting for one that waits here (a transaction
 // inside another, a connection that somebody keeps). Longer than a deadlock takes to be found, deadlock_timeout being 1 s.
 const patienceMs = 1_500
-// How often it is looked whether more may run where nobody has lost.
-const calmStepMs = 100
 // Labels name kinds of work. Where there are more they name something else, and the rest share the lane of those without.
 const mostLabels = 100
+
+/** How an attempt went. */
+export interface Attempted {
+	/** Those of the same transaction before it that were lost. */
+	readonly losses: number
+	/** What `lane.begin` gave it. */
+	readonly lockWaitMs: number | undefined
+	/** Undefined where nobody took turns when it began. */
+	readonly startedAtMs: number | undefined
+	/** It was committed, or ended by a fault of this kind, or otherwise. */
+	readonly how: FaultKind | 'committed' | undefined
+}
 
 /** The turns of all transactions on one endpoint. */
 export class Turns {
@@ -60,7 +70,7 @@ export class Turns {
 		return lane
 	}
 
-	/** Lets the transaction in at once, or returns false: then it has to `wait`. */
+	/** Lets the transaction in at once, or returns false: then it has to `wait`. Where nobody loses it costs two counters. */
 	enter(lane: Lane, losses: number): boolean {
 		if ((this.#busy || losses >= lossesBeforeAlone || lane.running >= lane.limit) && !this.#mayStart(lane, losses)) return false
 		this.#begin(lane, losses)
@@ -86,7 +96,6 @@ export class Turns {
 				},
 				tooLateError: () => this.#tooLateError(),
 			})
-			if (lane.line.size === 0) lane.beginLooking(this.#scheduler.clock.now())
 			line.join(waiter, losses > 0)
 			this.#waiting += 1
 			if (this.#waiting === 1) this.#lastProgressMs = this.#scheduler.clock.now()
@@ -99,16 +108,13 @@ export class Turns {
 		if (this.#waiting > 0) this.#lastProgressMs = this.#scheduler.clock.now()
 	}
 
-	/** An attempt has ended: it was committed, or by a fault of this kind, or otherwise. */
-	leave(lane: Lane, losses: number, startedAtMs: number | undefined, how: FaultKind | 'committed' | undefined): void {
+	/** An attempt has ended. */
+	leave(lane: Lane, { losses, lockWaitMs, startedAtMs, how }: Attempted): void {
 		this.#running -= 1
 		if (goesAlone(losses)) this.#alone = false
-		lane.left(how === 'committed')
+		lane.end(lockWaitMs, how === 'committed')
 		const lost = how !== undefined && conflicts.has(how)
-		if (!lost && !this.#busy) {
-			lane.raise()
-			return
-		}
+		if (!lost && !this.#busy) return
 		const nowMs = this.#scheduler.clock.now()
 		this.#lastProgressMs = nowMs
 		if (lost) lane.lost(how === 'deadlock', nowMs)
@@ -153,7 +159,10 @@ export class Turns {
 		if (this.#waiting === 0) {
 			this.#scheduler.wakeUps.cancel(this.#valve)
 			this.#valve = undefined
-		} else this.#valve ??= this.#scheduler.wakeUps.at(this.#nextLookMs(this.#scheduler.clock.now()), () => this.#loosen())
+		} else {
+			const atMs = Math.max(this.#scheduler.clock.now(), this.#lastProgressMs + patienceMs)
+			this.#valve ??= this.#scheduler.wakeUps.at(atMs, () => this.#loosen())
+		}
 	}
 
 	#lanes(): Lane[] {
@@ -164,12 +173,7 @@ export class Turns {
 		return [this.#desperate, ...this.#lanes().map(({ line }) => line)]
 	}
 
-	#nextLookMs(nowMs: number): number {
-		const calm = this.#lanes().some(({ narrow, line }) => !narrow && line.size > 0)
-		return calm ? nowMs + calmStepMs : Math.max(nowMs, this.#lastProgressMs + patienceMs)
-	}
-
-	/** Lets more in where nothing moves, or nobody has lost; everybody while the endpoint is down. */
+	/** Lets one more in where nothing moves; everybody while the endpoint is down. */
 	#loosen(): void {
 		this.#valve = undefined
 		const nowMs = this.#scheduler.clock.now()
@@ -177,7 +181,6 @@ export class Turns {
 			for (const line of this.#lines()) while (line.size > 0) line.shift()?.start()
 		}
 		const isStuck = nowMs >= this.#lastProgressMs + patienceMs
-		for (const lane of this.#lanes()) if (!lane.narrow && lane.line.size > 0) lane.loosen(isStuck, nowMs)
 		if (isStuck) {
 			this.#lastProgressMs = nowMs
 			const stuck = this.#lines().find(({ size }) => size > 0)

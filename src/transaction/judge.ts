@@ -10,6 +10,8 @@ export interface Failure {
 	readonly fault: Fault
 	readonly phase: Phase
 	readonly doubt?: Doubt
+	/** It failed only because Holdfast has limited how long it may wait for locks: it is run again, whatever the policy says. */
+	readonly cutShort?: boolean
 }
 
 /** What is known when the user's function has thrown. */

@@ -34,6 +34,9 @@ const transactionRules: OptionRules<TransactionOptions> = {
 	signal: abortSignal,
 }
 
+// Where less is left before the deadline no attempt is cut short for a lock: there might be no time for another.
+const leastTimeToRunAgainMs = 2_000
+
 /** What the runner needs of a wrapped pool. */
 export interface TransactionHost<C extends object, T extends TransactionScope<C, T>> {
 	readonly policy: Policy
@@ -59,29 +62,36 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
 	const { turns, counters, scheduler } = host.policy
 	let losses = 0
+	let timesCutShort = 0
 	for (;;) {
 		call.throwIfAborted()
 		const lane = turns.lane(options.label)
 		// Before there is a connection, so that nobody keeps one while it waits.
 		if (!turns.enter(lane, losses)) await call.turn(lane, losses)
-		const startedAtMs = lane.narrow ? scheduler.clock.now() : undefined
+		const nowMs = scheduler.clock.now()
+		const startedAtMs = lane.narrow ? nowMs : undefined
+		const mayWaitLong = options.readOnly === true || call.deadlineAtMs - nowMs < leastTimeToRunAgainMs
+		const lockWaitMs = lane.begin(timesCutShort, mayWaitLong)
 		let how: FaultKind | 'committed' | undefined
 		let outcome: Success<R> | Failure
 		try {
 			const connection = await host.acquire(call)
 			turns.connected()
 			counters.attempts += 1
-			outcome = await attempt(host, connection, fn, options, call)
-			how = 'value' in outcome ? 'committed' : outcome.fault.kind
+			outcome = await attempt(host, connection, fn, options, call, lockWaitMs)
+			how = 'value' in outcome ? 'committed' : outcome.cutShort === true ? 'lock_timeout' : outcome.fault.kind
 		} finally {
-			turns.leave(lane, losses, startedAtMs, how)
+			turns.leave(lane, { losses, lockWaitMs, startedAtMs, how })
 		}
 		if ('value' in outcome) {
 			if (outcome.callbacks.length > 0) await tellCommitted(outcome.callbacks)
 			return outcome.value
 		}
-		if (isConflict(outcome.fault)) losses += 1
-		await call.next(outcome.error, outcome.fault, outcome.phase, work, outcome.doubt)
+		if (outcome.cutShort === true || isConflict(outcome.fault)) losses += 1
+		if (outcome.cutShort === true) {
+			timesCutShort += 1
+			call.again(outcome.error, outcome.fault)
+		} else await call.next(outcome.error, outcome.fault, outcome.phase, work, outcome.doubt)
 	}
 }
 
@@ -96,10 +106,11 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	fn: (tx: T) => Promise<R>,
 	options: TransactionOptions,
 	call: Call,
+	lockWaitMs: number | undefined,
 ): Promise<Success<R> | Failure> {
 	const { driver, policy } = host
 	const { clock, wakeUps } = policy.scheduler
-	const state: AttemptState<C> = { connection, driver, abortedBy: undefined, savepoints: 0 }
+	const state: AttemptState<C> = { connection, driver, abortedBy: undefined, savepoints: 0, begun: undefined, cutShortBy: undefined }
 	const limit =
 		host.attemptTimeoutMs === undefined
 			? undefined
@@ -110,14 +121,19 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 	try {
 		let begun: Begun
 		try {
-			const opening = driver.begin(connection, options)
+			const opening = driver.begin(connection, options, lockWaitMs)
 			begun = opening instanceof Promise ? await opening : opening
+			state.begun = begun
 		} catch (error) {
 			// Nothing can have been applied yet, whatever became of the BEGIN.
 			return fail(loan, { error, fault: { ...told(error), outcome: 'not_sent' }, phase: 'statement' })
 		}
-		const failed = (failure: Failure): Failure =>
-			begun.committedBy === undefined ? failure : partlyCommitted(failure, begun.committedBy, options.idempotent === true)
+		const failed = (failure: Failure): Failure => {
+			if (begun.committedBy !== undefined) return partlyCommitted(failure, begun.committedBy, options.idempotent === true)
+			const error = state.cutShortBy
+			if (error === undefined || failure.fault.outcome !== 'rolled_back') return failure
+			return { error, fault: { ...told(error), outcome: 'rolled_back' }, phase: failure.phase, cutShort: true }
+		}
 		let value: R
 		try {
 			value = await runInside(host, tx, () => callAsync(fn, tx))
@@ -132,7 +148,8 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		const asked = driver.status(connection)
 		const status = typeof asked === 'string' ? asked : await asked
 		if (status === 'dead') state.abortedBy ??= await errorOfLostLink(driver, connection)
-		if (status === 'failed' || status === 'dead') {
+		// A savepoint may have healed it: what the function then went on to do, it did for an error that nobody else would have met.
+		if (status === 'failed' || status === 'dead' || (status === 'open' && state.cutShortBy !== undefined)) {
 			await rollBack(state, loan, told)
 			return failed(swallowed(state.abortedBy, told))
 		}
@@ -145,6 +162,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 			answer = await driver.commit(connection)
 		} catch (error) {
 			wakeUps.cancel(limit)
+			if (begun.isLockWait?.(error) === true) state.cutShortBy = error
 			const failure = fail(loan, { error, fault: call.classify(error, 'commit'), phase: 'commit' })
 			const outcome = await afterCommitFailed(host, failure, begun.mark, call, options, { value, callbacks: tx.callbacks })
 			return 'fault' in outcome ? failed(outcome) : outcome

@@ -1,5 +1,5 @@
 /** What may a transaction's function do with it? The handle that it receives: savepoints, commit callbacks, and its end. */
-import type { TransactionDriver } from '../contract.ts'
+import type { Begun, TransactionDriver } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
 import { show } from '../options.ts'
 
@@ -10,6 +10,9 @@ export interface AttemptState<C extends object> {
 	/** The error after which the server takes no statement until a rollback; undefined while all is well. */
 	abortedBy: unknown
 	savepoints: number
+	begun: Begun | undefined
+	/** The error of a statement that has waited for a lock for longer than Holdfast lets it, whatever the function has made of that. */
+	cutShortBy: unknown
 }
 
 /** The handle of a transaction or savepoint. Drivers add their `query`. */
@@ -118,7 +121,12 @@ export abstract class TransactionScope<C extends object, Self> {
 	/** Records how a statement of this transaction ended. */
 	protected ended(error: unknown): void {
 		// Success after an error means that a rollback to a savepoint has healed the transaction.
-		this.state.abortedBy = error === null || error === undefined ? undefined : (this.state.abortedBy ?? error)
+		if (error === null || error === undefined) {
+			this.state.abortedBy = undefined
+			return
+		}
+		this.state.abortedBy ??= error
+		if (this.state.begun?.isLockWait?.(error) === true) this.state.cutShortBy ??= error
 	}
 
 	async #execute(text: string): Promise<void> {

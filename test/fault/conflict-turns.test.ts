@@ -61,7 +61,7 @@ async function fight(pool: HoldfastPool): Promise<void> {
 		async (tx) => {
 			await tx.query('SELECT n FROM hot WHERE id = 1')
 			losses += 1
-			if (losses <= 4) await other.query('UPDATE hot SET n = n + 1 WHERE id = 1')
+			if (losses <= 6) await other.query('UPDATE hot SET n = n + 1 WHERE id = 1')
 			await tx.query('UPDATE hot SET n = n + 1 WHERE id = 1')
 		},
 		{ isolation: 'repeatable read' },

@@ -1,5 +1,5 @@
 /** How does a database behave whose transactions fight for rows? Locks, snapshots, deadlocks that are found late, and a processor that they share. */
-import type { TransactionDriver, TransactionStatus } from '../../../src/contract.ts'
+import type { Begun, TransactionDriver, TransactionModes, TransactionStatus } from '../../../src/contract.ts'
 import { createScheduler } from '../../../src/outage/scheduler.ts'
 import { PoolCore, type PoolOptions } from '../../../src/pool.ts'
 import { runTransaction, type TransactionHost, type TransactionOptions } from '../../../src/transaction/runner.ts'
@@ -20,6 +20,12 @@ export interface DatabaseOptions {
 	readonly deadlockTimeoutMs?: number
 }
 
+const messages = {
+	'40001': 'could not serialize access due to concurrent update',
+	'40P01': 'deadlock detected',
+	'55P03': 'canceling statement due to lock timeout',
+}
+
 /** One transaction on one connection. */
 class Session {
 	status: TransactionStatus = 'none'
@@ -29,6 +35,8 @@ class Session {
 	/** The row that it waits for. */
 	waitsFor: number | undefined
 	fail: ((error: Error) => void) | undefined
+	/** How long it waits for a lock before it gives up. */
+	lockWaitMs = Number.POSITIVE_INFINITY
 }
 
 interface Row {
@@ -72,6 +80,8 @@ export class ContendedDatabase implements TransactionDriver<Session> {
 	readonly clock: FakeClock
 	readonly core: PoolCore<object>
 	deadlocks = 0
+	/** Statements that waited for longer than they were allowed to. */
+	lockWaits = 0
 	conflicts = 0
 	commits = 0
 	readonly #options: Required<DatabaseOptions>
@@ -108,9 +118,10 @@ export class ContendedDatabase implements TransactionDriver<Session> {
 		return runTransaction(this.#host, fn, options)
 	}
 
-	begin(session: Session): { mark: undefined } {
+	begin(session: Session, _modes?: TransactionModes, lockWaitMs = Number.POSITIVE_INFINITY): Begun {
 		session.status = 'open'
-		return { mark: undefined }
+		session.lockWaitMs = lockWaitMs
+		return { mark: undefined, isLockWait: (error) => (error as { code?: unknown }).code === '55P03' }
 	}
 
 	async look(): Promise<never> {
@@ -169,8 +180,13 @@ export class ContendedDatabase implements TransactionDriver<Session> {
 			const timer = this.clock.setTimer(() => {
 				if (this.#waitsInACircle(session)) session.fail?.(this.#abort(session, '40P01'))
 			}, this.#options.deadlockTimeoutMs)
+			const limit =
+				session.lockWaitMs === Number.POSITIVE_INFINITY
+					? undefined
+					: this.clock.setTimer(() => session.fail?.(this.#abort(session, '55P03')), session.lockWaitMs)
 			const over = () => {
 				this.clock.clearTimer(timer)
+				this.clock.clearTimer(limit)
 				session.waitsFor = undefined
 				session.fail = undefined
 			}
@@ -203,12 +219,13 @@ export class ContendedDatabase implements TransactionDriver<Session> {
 		return false
 	}
 
-	#abort(session: Session, code: '40001' | '40P01'): Error {
+	#abort(session: Session, code: keyof typeof messages): Error {
 		if (code === '40P01') this.deadlocks += 1
+		else if (code === '55P03') this.lockWaits += 1
 		else this.conflicts += 1
 		session.status = 'failed'
 		this.#unlock(session, false)
-		return sqlError(code, 'ERROR', code === '40001' ? 'could not serialize access due to concurrent update' : 'deadlock detected')
+		return sqlError(code, 'ERROR', messages[code])
 	}
 
 	/** After a commit the others that wanted a row see the change and fail; after a rollback the next one gets it. */
