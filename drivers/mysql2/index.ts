@@ -106,6 +106,8 @@ export function holdfast<P extends Pool | PromisePool | Cluster>(pool: P, option
 	const given: unknown = pool
 	checkPoolOptions(options)
 	checkCommit(options)
+	if (options.hosts !== undefined && (isMysql2Cluster(given) || isMysql2PromiseCluster(given)))
+		throw new TypeError('hosts is for a pool: a cluster has its own nodes, add them by cluster.add()')
 	if (isMysql2Cluster(given)) wrapCluster(given, options)
 	else if (isMysql2PromiseCluster(given)) addMethods(given, wrapCluster(given.poolCluster, forPromises(options)))
 	else if (isMysql2Pool(given)) wrapPool(given, options)

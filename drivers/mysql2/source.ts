@@ -1,7 +1,8 @@
 /** How does the core get connections out of a mysql2 pool, and back into it? */
 import { errorMonitor } from 'node:events'
-import type { ConnectionSource } from '../../src/driver.ts'
+import type { ConnectionSource, HostAddress, ServerRole } from '../../src/driver.ts'
 import { cut, execute } from './client.ts'
+import { askBeforehand, nameAgain, openThere } from './hosts.ts'
 import { isReadOnly, type ReadOnlyRow, readOnlyColumns } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
 import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
@@ -81,6 +82,22 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	}
 
 	open(done: Taken): () => void {
+		return this.#open(done, (make) => make())
+	}
+
+	openAt(at: HostAddress | undefined, suits: (role: ServerRole) => boolean, done: Taken): () => void {
+		const within = (make: () => void) => (at === undefined ? make() : openThere(this.#pool, at, make))
+		return this.#open(done, within, (connection, refuse) => {
+			if (at !== undefined) nameAgain(connection, at)
+			askBeforehand(connection, suits, refuse)
+		})
+	}
+
+	#open(
+		done: Taken,
+		within: (make: () => void) => void,
+		made: (connection: Mysql2Connection, refuse: (error: unknown) => void) => void = () => {},
+	): () => void {
 		const all = this.#pool._allConnections
 		const before = all.length
 		let connection: Mysql2Connection | undefined
@@ -92,21 +109,23 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			done(error, opened)
 			if (opened === undefined) this.#on.failed(error)
 		}
+		const giveUp = (error: unknown) => {
+			if (connection !== undefined) close(connection, error)
+			tell(error, undefined)
+		}
 		try {
 			// mysql2 calls back while it is still at work on the packet that ended the handshake.
 			const answered: ConnectionCallback = (error, opened) => process.nextTick(tell, error, opened)
-			this.#pastIdle(() => this.#bare.getConnection.call(this.#pool, answered))
-			connection = all.length > before ? all.get(all.length - 1) : undefined
-			this.#listen(connection, true)
+			this.#pastIdle(() => within(() => this.#bare.getConnection.call(this.#pool, answered)))
+			const begun = all.length > before ? all.get(all.length - 1) : undefined
+			connection = begun
+			this.#listen(begun, true)
+			if (begun !== undefined) made(begun, giveUp)
 		} catch (error) {
 			// A port out of range, a `stream` function of the user that fails.
 			process.nextTick(tell, error, undefined)
 		}
-		return () => {
-			const error = connectTimeout()
-			if (connection !== undefined) close(connection, error)
-			tell(error, undefined)
-		}
+		return () => giveUp(connectTimeout())
 	}
 
 	giveBack(connection: Mysql2Connection): void {

@@ -1,5 +1,5 @@
 /** How is one callback pool of mysql2 wrapped? Its methods are replaced in place; whatever wraps it goes through them. */
-import { abortSignal, checkOptions, isOnce, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
+import { abortSignal, checkOptions, hostsOf, isOnce, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
 import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
@@ -59,12 +59,14 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 		failed: (error) => made.onFailure?.(error),
 	})
 	const { host, port, socketPath } = pool.config.connectionConfig
+	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
 	const core: Mysql2Core = new Mysql2Core(
 		pool,
 		bare,
 		{
 			source,
 			address: socketPath ?? `${host}:${port}`,
+			search: hosts && { hosts, wanted: options.target ?? 'primary' },
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
 			foundOut: faultOfInterrupt,
