@@ -1,5 +1,6 @@
 /** Through which door do drivers reach the core? Everything that a wrapper may use, and nothing that users should. */
 export { Call, type CallOptions } from './call.ts'
+export { dateOf } from './clock.ts'
 export { CommitLedger, ledgerRetentionHours } from './commit-ledger.ts'
 export type {
 	Begun,
@@ -32,6 +33,7 @@ export {
 	show,
 	text,
 } from './options.ts'
+export { tooLateError } from './outage/describe.ts'
 export { checkPoolOptions, PoolCore, type PoolOptions } from './pool.ts'
 export { mayCommitPartly } from './sql/commits.ts'
 export { controlStatements, mayControlTransaction } from './sql/control.ts'

@@ -12,6 +12,7 @@ import {
 	type OptionRules,
 	ownOptions,
 	type PoolOptions,
+	positiveMs,
 	positiveMsOrInfinity,
 	type QueryOptions,
 	runTransaction,
@@ -20,28 +21,31 @@ import {
 	type TransactionOptions,
 } from '../../src/driver.ts'
 import { PgCore } from './core.ts'
-import { keepInside } from './inside.ts'
+import { type Inside, insideOf, keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { PgLinks } from './links.ts'
-import { Statement, snapshot, snapshotValues } from './query.ts'
 import { Listening, type Unlisten } from './listen.ts'
 import type { Notification } from './listen-link.ts'
 import { endTogether, forListening, poolBeside } from './listen-pool.ts'
+import { Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { PgSource, refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
+import type { Gap, ListenOptions } from './subscription.ts'
 import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
 import type { Witness } from './witness.ts'
 import { XactWitness } from './xact.ts'
 
-export type { QueryOptions, Stats, TransactionOptions }
+export type { Gap, ListenOptions, Notification, QueryOptions, Stats, TransactionOptions, Unlisten }
 
 /** Options of `holdfast(pool, options)`. */
 export interface HoldfastOptions extends PoolOptions {
 	/** Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the client. */
 	onConnect?: ((client: ClientBase) => unknown) | undefined
+	/** How long the connection of `listen` may be silent before it is asked whether it lives, in milliseconds. Default 5,000. */
+	listenCheckMs?: number | undefined
 }
 
 /** A transaction's handle, typed as pg types its client. */
@@ -63,6 +67,13 @@ export interface HoldfastMethods {
 	 * sent and its answer lost.
 	 */
 	transaction<R>(fn: (tx: Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
+	/**
+	 * Calls `handler` with each notification of a channel, from when it resolves until the function that it resolves with is called. The
+	 * name is taken as it is: `listen('Jobs', …)` hears `NOTIFY "Jobs"` and `pg_notify('Jobs', …)`. All channels share one connection beside the
+	 * pool; when that is lost, another one takes its place and `onGap` is called. Throws a TypeError or RangeError for bad arguments; rejects
+	 * with a DeadlineError, or at once with an error that waiting does not mend.
+	 */
+	listen(channel: string, handler: (notification: Notification) => unknown, options?: ListenOptions): Promise<Unlisten>
 	readonly holdfast: {
 		/** Counts since the pool was wrapped. */
 		stats(): Stats
@@ -73,6 +84,7 @@ export interface HoldfastMethods {
 
 export type HoldfastPool<P extends Pool = Pool> = P & HoldfastMethods
 
+const defaultListenCheckMs = 5_000
 const wrapped = new WeakSet<object>()
 
 /**
@@ -81,7 +93,7 @@ const wrapped = new WeakSet<object>()
  */
 export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {}): HoldfastPool<P> {
 	if (!isPgPool(pool)) throw new TypeError(`holdfast: pool must be a pool of pg (new pg.Pool()), got ${show(pool)}`)
-	checkPoolOptions(options)
+	checkPoolOptions(options, { listenCheckMs: positiveMs })
 	if (!wrapped.has(pool)) {
 		install(pool, options)
 		wrapped.add(pool)
@@ -143,7 +155,14 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 		installMethods(pool, replacedMethods(pool, core, bare, host.driver, once))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
-	for (const [name, value] of Object.entries(addedMethods(core, transact)))
+	const listening = new Listening(core, options.listenCheckMs ?? defaultListenCheckMs, () => {
+		const beside = poolBeside(pool, bare)
+		install(beside, { ...forListening(options), scheduler: core.policy.scheduler })
+		endTogether(pool, listening)
+		return { core: (insideOf(beside) as Inside).core, end: async () => beside.end() }
+	})
+	const listen = (...given: Parameters<Listening['listen']>) => listening.listen(...given)
+	for (const [name, value] of Object.entries({ ...addedMethods(core, transact), listen }))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 

@@ -1,7 +1,7 @@
 /** What does a fault test need? One real server behind a proxy, a wrapped pool, and the three questions asked at the end. */
 
-import { createScheduler, type PoolOptions } from 'holdfast'
-import { type HoldfastPool, holdfast } from 'holdfast/pg'
+import { createScheduler } from 'holdfast'
+import { type HoldfastOptions, type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import { accidentMark } from '../support/leaks.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
@@ -12,7 +12,7 @@ export interface Stage {
 	readonly server: PostgresServer
 	readonly proxy: FaultProxy
 	/** A pool that talks to the server through the proxy, wrapped, on a scheduler of this test. */
-	wrap(options?: PoolOptions, config?: pg.PoolConfig): HoldfastPool
+	wrap(options?: HoldfastOptions, config?: pg.PoolConfig): HoldfastPool
 	/** Asks the server itself, past the proxy. */
 	ask<R extends pg.QueryResultRow = pg.QueryResultRow>(text: string): Promise<R[]>
 	/** Ends the pools and asserts that nothing is left: no backend, no accident in the process, no wait. */
