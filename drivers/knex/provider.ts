@@ -16,7 +16,9 @@ export function refreshSettings(client: KnexClient): Promise<void> {
 
 async function ask(client: KnexClient): Promise<void> {
 	const given = ((await client.connectionConfigProvider?.()) ?? {}) as { expirationChecker?: () => boolean }
-	const { expirationChecker = null, ...settings } = given
-	client.connectionConfigExpirationChecker = expirationChecker
+	// With its properties as they are: the password may be hidden from enumeration.
+	const settings = Object.create(Object.getPrototypeOf(given), Object.getOwnPropertyDescriptors(given))
+	delete settings.expirationChecker
+	client.connectionConfigExpirationChecker = given.expirationChecker ?? null
 	client.connectionSettings = settings
 }

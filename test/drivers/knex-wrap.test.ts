@@ -221,6 +221,17 @@ for (const product of ['postgres', 'mysql', 'mariadb'] as const satisfies readon
 			await knex.destroy()
 		})
 
+		test('what a connection function hides from enumeration, as knex does with passwords, is used all the same', async () => {
+			const connection = (await setup.config()).connection as { database: string }
+			const hiding = () => Object.defineProperty({ ...connection }, 'database', { value: connection.database, enumerable: false })
+			const knex = holdfast(makeKnex({ client: product === 'postgres' ? 'pg' : 'mysql2', connection: hiding, pool: { min: 0, max: 1 } }), {
+				scheduler: createScheduler(),
+			})
+			const [row] = await knex.select(knex.raw(product === 'postgres' ? 'current_database() AS name' : 'database() AS name'))
+			expect(row.name).toBe(connection.database)
+			await knex.destroy()
+		})
+
 		test('a connection string works as before', async () => {
 			const { connection } = await setup.config()
 			const { host, port, user, password = '', database } = connection as Record<string, string>
