@@ -4,6 +4,7 @@ import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './comman
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
+import { Mysql2Links } from './links.ts'
 import { type Connections, Statement } from './query.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Mysql2PromisePool, QueryCallback } from './shape.ts'
 import { Mysql2Source } from './source.ts'
@@ -70,6 +71,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
 			foundOut: faultOfInterrupt,
+			links: new Mysql2Links(pool),
 		},
 		options,
 	)
