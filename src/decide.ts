@@ -5,6 +5,8 @@ import type { Fault } from './fault.ts'
 export interface Repeatability {
 	/** The caller's word that it may be applied twice. */
 	readonly idempotent: boolean
+	/** Where it conflicts with other work it takes turns. */
+	readonly takesTurns?: boolean
 	/** Whether it only reads. Asked only where the answer matters: it may cost a look at the text. */
 	reads(): boolean
 }

@@ -1,5 +1,5 @@
 /** What do all wrapped pools share, whatever the driver? Options, policy, the queue in front of the pool, and its end. */
-import { Call, type CallOptions, type Policy, type RetryEvent } from './call.ts'
+import { Call, type CallOptions, type Policy, type Priority, priorityRule, type RetryEvent } from './call.ts'
 import { checkRows } from './classify/classify.ts'
 import type { ClassificationRow } from './classify/table.ts'
 import { CommitLedger } from './commit-ledger.ts'
@@ -19,7 +19,7 @@ import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
 import { processScheduler, Scheduler } from './outage/scheduler.ts'
-import type { Request } from './outage/waiting-list.ts'
+import { requestOf, type Wish } from './outage/waiting-list.ts'
 import type { Stop, Wait, When } from './retry/attempt.ts'
 import { paceOf } from './retry/pace.ts'
 import { type OnConnect, PreparedSource } from './session/prepared-source.ts'
@@ -51,6 +51,11 @@ export interface PoolOptions {
 	target?: Target | undefined
 	/** Callers that may wait while the endpoint is not up; one more gets an OverloadError at once. Default 10,000. */
 	maxWaiting?: number | undefined
+	/**
+	 * Who goes first where callers wait for a connection: `'batch'` lets the others go first, and still gets every eighth connection. A
+	 * statement or transaction may say its own. Default 'normal'.
+	 */
+	priority?: Priority | undefined
 	/**
 	 * What to do about a COMMIT whose answer was lost. `'verify'`: ask the server's own record, which a crash makes unusable.
 	 * A `commitLedger(…)`: ask the ledger, which survives crashes and failovers. `'off'`: an InDoubtError. Default 'verify'; 'off' on MySQL and
@@ -98,6 +103,7 @@ export const poolRules: OptionRules<PoolOptions> = {
 	hosts: { rule: "an array of one or more of 'host:port' or { host, port }", accepts: (value: unknown) => Array.isArray(value) },
 	target: targetRule,
 	maxWaiting: wholeNumber,
+	priority: priorityRule,
 	commit,
 	readsAreSafe: bool,
 	onRetry: fn,
@@ -158,7 +164,9 @@ export class PoolCore<C extends object> {
 			scheduler,
 			endpoint: this.#endpoint,
 			turns: turnsOf(this.#endpoint, scheduler),
+			budget: scheduler.budget(this.#endpoint),
 			counters: new Counters(),
+			priority: options.priority ?? 'normal',
 			deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
 			stop: options.stop ?? (() => false),
 			wait: options.wait ?? paceOf,
@@ -218,9 +226,9 @@ export class PoolCore<C extends object> {
 	}
 
 	/** Asks for a connection; `done` may be called before this returns. */
-	borrow(request: Request<C>): void {
+	borrow(wish: Wish<C>): void {
 		this.#watch()
-		this.#checkout.acquire(request)
+		this.#checkout.acquire(requestOf(wish))
 	}
 
 	/** A connection for one attempt of the call. Rejects with what the caller gets. */
@@ -228,15 +236,13 @@ export class PoolCore<C extends object> {
 		this.#watch()
 		return new Promise((resolve, reject) => {
 			call.waiting()
-			this.#checkout.acquire({
-				deadlineAtMs: call.deadlineAtMs,
-				signal: call.signal,
-				done: (error, connection) => {
-					call.served()
-					if (connection === undefined) reject(call.waitFailed(error))
-					else resolve(connection)
-				},
-			})
+			const { deadlineAtMs, signal, isBatch } = call
+			const done = (error: unknown, connection: C | undefined) => {
+				call.served()
+				if (connection === undefined) reject(call.waitFailed(error))
+				else resolve(connection)
+			}
+			this.#checkout.acquire(requestOf({ deadlineAtMs, signal, isBatch, done }))
 		})
 	}
 

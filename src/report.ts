@@ -11,6 +11,8 @@ export interface RetryReport {
 	readonly waitedMs: number
 	/** The fault of each attempt that failed, oldest first; at most the last 20. */
 	readonly faults: readonly Fault[]
+	/** It might have been tried again, but the retry budget of its endpoint was spent. */
+	readonly budgetSpent: boolean
 }
 
 // A side table: the error stays the identical, untouched object, and frozen errors work as well.

@@ -1,5 +1,5 @@
 /** What may a statement on the pool say for itself? The options that stand beside the driver's own fields. */
-import type { CallOptions } from './call.ts'
+import { type CallOptions, priorityRule } from './call.ts'
 import { abortSignal, bool, checkOptions, type OptionRules, positiveMsOrInfinity, text } from './options.ts'
 
 /** What the options object of a statement may say beside the driver's own fields. */
@@ -23,15 +23,16 @@ const queryRules: OptionRules<QueryOptions> = {
 	deadlineMs: positiveMsOrInfinity,
 	signal: abortSignal,
 	label: text,
+	priority: priorityRule,
 }
 const none: QueryOptions = {}
 
 /** Picks our options out of a statement's object; drivers ignore fields that they do not know. Throws TypeError or RangeError. */
 export function ownOptions(statement: unknown): QueryOptions {
 	if (typeof statement !== 'object' || statement === null) return none
-	const { idempotent, exactlyOnce, deadlineMs, signal, label } = statement as QueryOptions
-	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label) === undefined) return none
-	const options = { idempotent, exactlyOnce, deadlineMs, signal, label }
+	const { idempotent, exactlyOnce, deadlineMs, signal, label, priority } = statement as QueryOptions
+	if ((idempotent ?? exactlyOnce ?? deadlineMs ?? signal ?? label ?? priority) === undefined) return none
+	const options = { idempotent, exactlyOnce, deadlineMs, signal, label, priority }
 	checkOptions('query', options, queryRules)
 	return options
 }

@@ -73,11 +73,11 @@ export class Mysql2Backend implements Backend {
 	}
 
 	async statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
-		const { deadlineMs, signal, label } = ownOptions(options)
+		const { deadlineMs, signal, label, priority } = ownOptions(options)
 		if (this.#refresh !== undefined) await this.#refresh()
 		const { core } = this.#wrapped
 		const abort = mayBeAbandoned ? new Abandoning(signal) : undefined
-		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
+		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label, priority })
 		return new Promise((resolve, reject) => {
 			call.waiting()
 			core.ask(call, (error, connection) => {

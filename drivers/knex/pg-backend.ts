@@ -68,14 +68,15 @@ export class PgBackend implements Backend {
 	}
 
 	statement(options: QueryOptions, mayBeAbandoned: boolean): Promise<StatementConnection> {
-		const { deadlineMs, signal, label } = ownOptions(options)
+		const { deadlineMs, signal, label, priority } = ownOptions(options)
 		const abort = mayBeAbandoned ? new Abandoning(signal) : undefined
-		const call = this.#core.call({ deadlineMs, signal: abort?.signal ?? signal, label })
+		const call = this.#core.call({ deadlineMs, signal: abort?.signal ?? signal, label, priority })
 		return new Promise((resolve, reject) => {
 			call.waiting()
 			this.#core.borrow({
 				deadlineAtMs: call.deadlineAtMs,
 				signal: call.signal,
+				isBatch: call.isBatch,
 				done: (error, client) => {
 					call.served()
 					if (client === undefined) {

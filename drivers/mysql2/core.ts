@@ -73,9 +73,9 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
 	ask(call: Call, done: Request['done']): void {
-		const { deadlineAtMs, signal, attempts } = call
-		if (attempts === 1 || this.#disabled) this.borrow({ deadlineAtMs, signal, done })
-		else this.#lend({ deadlineAtMs, signal, done })
+		const { deadlineAtMs, signal, isBatch, attempts } = call
+		if (attempts === 1 || this.#disabled) this.borrow({ deadlineAtMs, signal, isBatch, done })
+		else this.#lend({ deadlineAtMs, signal, isBatch, done })
 	}
 
 	override borrow(request: Request): void {

@@ -11,11 +11,12 @@ import type { Mysql2TransactionDriver } from './transaction.ts'
  * borrower's commits are seen to.
  */
 export function lend(core: Mysql2Core, driver: Mysql2TransactionDriver | undefined, callback: ConnectionCallback): void {
-	const { deadlineAtMs, signal } = core.call({})
+	const { deadlineAtMs, signal, isBatch } = core.call({})
 	const borrow = () =>
 		core.borrow({
 			deadlineAtMs,
 			signal,
+			isBatch,
 			done: (error, connection) => {
 				if (connection === undefined) callback(error)
 				else handOver(core, driver, connection, callback, borrow)

@@ -93,10 +93,11 @@ function borrow(
 	if (call.signal?.aborted) abort()
 	else call.signal?.addEventListener('abort', abort)
 	if (how.impatient) impatient.add(leave)
-	const { deadlineAtMs } = call
+	const { deadlineAtMs, isBatch } = call
 	core.borrow({
 		deadlineAtMs,
 		signal: controller.signal,
+		isBatch,
 		done: (error, connection) => {
 			call.signal?.removeEventListener('abort', abort)
 			impatient.delete(leave)

@@ -66,8 +66,8 @@ export function transactionsOf(core: Mysql2Core, { commit }: PoolOptions): Trans
 		async once(method, sql, values) {
 			if (ledger === undefined)
 				throw new TypeError('exactlyOnce needs commit: commitLedger(…): MySQL and MariaDB keep no record to verify a commit by')
-			const { deadlineMs, signal, label } = ownOptions(sql)
-			return transaction(async (tx) => (await tx[method](sql, values)) as Answer, { deadlineMs, signal, label })
+			const { deadlineMs, signal, label, priority } = ownOptions(sql)
+			return transaction(async (tx) => (await tx[method](sql, values)) as Answer, { deadlineMs, signal, label, priority })
 		},
 	}
 }

@@ -7,6 +7,7 @@ import { Aborts } from './aborts.ts'
 import { Ending } from './ending.ts'
 import { Endpoint, type EndpointReport } from './endpoint.ts'
 import { defaultProbing, type Probing } from './probing.ts'
+import { checkRetryBudget, RetryBudget, type RetryBudgetOptions, retryBudgetRule } from './retry-budget.ts'
 import { type WakeUp, WakeUps } from './wakeups.ts'
 
 /** Options of `createScheduler`. */
@@ -17,6 +18,11 @@ export interface SchedulerOptions {
 	probeMaxDelayMs?: number
 	/** How long one connection attempt may take, also where the pool has no limit of its own, in milliseconds. Default 5,000. */
 	probeTimeoutMs?: number
+	/**
+	 * Bounds retries on each endpoint to a share of its traffic, so that they cannot keep a server down. `false`: no bound. Default
+	 * `{ ratio: 0.2, minPerSecond: 10 }`: one retry for five calls, but ten a second are always allowed.
+	 */
+	retryBudget?: RetryBudgetOptions | false
 	/** Time and chance. Default: those of the process. */
 	clock?: Clock
 }
@@ -25,6 +31,7 @@ export const schedulerRules: OptionRules<SchedulerOptions> = {
 	probeFirstDelayMs: positiveMs,
 	probeMaxDelayMs: positiveMs,
 	probeTimeoutMs: positiveMs,
+	retryBudget: retryBudgetRule,
 	clock: clockRule,
 }
 
@@ -37,7 +44,9 @@ export class Scheduler {
 	/** @internal */
 	readonly aborts = new Aborts()
 	readonly #probing: Probing
+	readonly #retryBudget: RetryBudgetOptions | false | undefined
 	readonly #endpoints = new Map<string, Endpoint>()
+	readonly #budgets = new WeakMap<Endpoint, RetryBudget>()
 	/** @internal Ended by `close`. */
 	readonly ending = new Ending()
 
@@ -46,6 +55,7 @@ export class Scheduler {
 		this.clock = options.clock ?? systemClock
 		this.wakeUps = new WakeUps(this.clock)
 		this.watches = new WakeUps(background(this.clock))
+		this.#retryBudget = options.retryBudget
 		const maxDelayMs = options.probeMaxDelayMs ?? Math.max(defaultProbing.maxDelayMs, options.probeFirstDelayMs ?? 0)
 		const firstDelayMs = options.probeFirstDelayMs ?? Math.min(defaultProbing.firstDelayMs, maxDelayMs)
 		if (maxDelayMs < firstDelayMs) throw new RangeError(`probeMaxDelayMs must be >= probeFirstDelayMs (${firstDelayMs}), got ${maxDelayMs}`)
@@ -60,6 +70,16 @@ export class Scheduler {
 			this.#endpoints.set(address, endpoint)
 		}
 		return endpoint
+	}
+
+	/** What all pools on the endpoint may spend on retries. @internal */
+	budget(endpoint: Endpoint): RetryBudget {
+		let budget = this.#budgets.get(endpoint)
+		if (budget === undefined) {
+			budget = new RetryBudget(this.#retryBudget, this.clock.now())
+			this.#budgets.set(endpoint, budget)
+		}
+		return budget
 	}
 
 	/** A pool has left the endpoint; one that nobody uses is forgotten. @internal */
@@ -114,6 +134,7 @@ export class Scheduler {
  */
 export function createScheduler(options: SchedulerOptions = {}): Scheduler {
 	checkOptions('createScheduler', options, schedulerRules)
+	checkRetryBudget(options.retryBudget)
 	return new Scheduler(options)
 }
 

@@ -1,14 +1,44 @@
 /** Who waits for a connection, in which order, and what ends a wait? The callers of one pool, first come, first served. */
+import { Line, Waiter } from './line.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { WakeUp } from './wakeups.ts'
 
 /** A caller's wish for a connection. `done` is called exactly once. */
-export interface Request<C> {
+export interface Wish<C> {
 	/** When the wait ends, on the scheduler's clock; Infinity for never. */
 	readonly deadlineAtMs: number
 	readonly signal?: AbortSignal | undefined
+	/** It lets the others go first. */
+	readonly isBatch?: boolean | undefined
 	done(error: unknown, connection: C | undefined): void
 }
+
+/** A wish that can stand in the line itself. */
+export abstract class Request<C> extends Waiter implements Wish<C> {
+	abstract readonly signal: AbortSignal | undefined
+	abstract readonly isBatch: boolean
+	abstract done(error: unknown, connection: C | undefined): void
+}
+
+class PlainRequest<C> extends Request<C> {
+	readonly deadlineAtMs: number
+	readonly signal: AbortSignal | undefined
+	readonly isBatch: boolean
+	readonly #wish: Wish<C>
+
+	constructor(wish: Wish<C>) {
+		super()
+		this.deadlineAtMs = wish.deadlineAtMs
+		this.signal = wish.signal
+		this.isBatch = wish.isBatch === true
+		this.#wish = wish
+	}
+
+	done(error: unknown, connection: C | undefined): void {
+		this.#wish.done(error, connection)
+	}
+}
+
+export const requestOf = <C>(wish: Wish<C>): Request<C> => (wish instanceof Request ? wish : new PlainRequest(wish))
 
 /**
  * Tells a caller what became of its request. What its callback throws surfaces as an uncaught exception, as it does with the bare
@@ -38,31 +68,28 @@ export interface WaitingRules {
 	left(): void
 }
 
-/** The list is doubly linked: callers may leave from the middle. */
-interface Waiter<C> {
-	readonly request: Request<C>
-	readonly place: number
-	previous: Waiter<C> | undefined
-	next: Waiter<C> | undefined
-	wakeUp: WakeUp | undefined
-	readonly onAbort: (reason: unknown) => void
-}
+// While both wait, every eighth connection is for batch work: it gets on, however busy the others are.
+const batchShare = 8
 
 export class WaitingList<C> {
 	readonly #scheduler: Scheduler
 	readonly #rules: WaitingRules
-	#head: Waiter<C> | undefined
-	#tail: Waiter<C> | undefined
-	#size = 0
+	readonly #callers: Line<Request<C>>
+	readonly #batch: Line<Request<C>>
 	#lastPlace = 0
+	#untilBatch = batchShare
+	#watched = false
 
 	constructor(scheduler: Scheduler, rules: WaitingRules) {
 		this.#scheduler = scheduler
 		this.#rules = rules
+		const tooLate = (request: Request<C>) => this.#failed(request, rules.tooLateError())
+		this.#callers = new Line(scheduler.wakeUps, tooLate)
+		this.#batch = new Line(scheduler.wakeUps, tooLate)
 	}
 
 	get size(): number {
-		return this.#size
+		return this.#callers.size + this.#batch.size
 	}
 
 	/** A place behind everybody who has one. */
@@ -73,65 +100,82 @@ export class WaitingList<C> {
 
 	/** Puts a caller into the line, before everybody with a later place. */
 	join(request: Request<C>, place: number): void {
-		// Those who had a place before they joined are few, and at the head.
-		let next = this.#tail !== undefined && this.#tail.place < place ? undefined : this.#head
-		while (next !== undefined && next.place < place) next = next.next
-		const previous = next === undefined ? this.#tail : next.previous
-		const waiter: Waiter<C> = { request, place, previous, next, wakeUp: undefined, onAbort: (reason) => this.#fail(waiter, reason) }
-		if (previous === undefined) this.#head = waiter
-		else previous.next = waiter
-		if (next === undefined) this.#tail = waiter
-		else next.previous = waiter
-		this.#size += 1
-		this.#limit(waiter)
-		const { aborts } = this.#scheduler
-		if (request.signal !== undefined) aborts.watch(request.signal, waiter.onAbort)
-		if (this.#rules.signal !== undefined) aborts.watch(this.#rules.signal, waiter.onAbort)
-	}
-
-	/** Takes out the caller who has waited longest. */
-	shift(): Request<C> | undefined {
-		const waiter = this.#head
-		if (waiter === undefined) return undefined
-		this.#remove(waiter)
-		return waiter.request
-	}
-
-	#limit(waiter: Waiter<C>): void {
-		const { wakeUps, clock } = this.#scheduler
-		const { busyTimeoutMs } = this.#rules
-		const busyAtMs = busyTimeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + busyTimeoutMs
-		if (busyAtMs >= waiter.request.deadlineAtMs) {
-			this.#limitByDeadline(waiter)
-			return
+		const line = this.#lineOf(request)
+		line.join(request, place)
+		const { signal, busyTimeoutMs } = this.#rules
+		if (busyTimeoutMs === undefined || !this.#limitWhileBusy(line, request, busyTimeoutMs)) line.limit(request)
+		if (request.signal !== undefined) this.#watch(line, request, request.signal)
+		if (signal !== undefined && !this.#watched) {
+			this.#watched = true
+			this.#scheduler.aborts.watch(signal, this.#poolAborted)
 		}
-		waiter.wakeUp = wakeUps.at(busyAtMs, () => {
-			if (this.#rules.isBusy()) this.#fail(waiter, this.#rules.busyTimeoutError())
-			else this.#limitByDeadline(waiter)
+	}
+
+	/** Takes out the caller whose turn it is. */
+	shift(): Request<C> | undefined {
+		let line = this.#callers
+		if (this.#batch.size > 0) {
+			this.#untilBatch -= 1
+			if (line.size === 0 || this.#untilBatch <= 0) {
+				line = this.#batch
+				this.#untilBatch = batchShare
+			}
+		}
+		const request = line.head
+		if (request === undefined) return undefined
+		line.remove(request)
+		this.#gone(request)
+		return request
+	}
+
+	#lineOf(request: Request<C>): Line<Request<C>> {
+		return request.isBatch === true ? this.#batch : this.#callers
+	}
+
+	/** Whether the pool's own limit comes before the deadline. */
+	#limitWhileBusy(line: Line<Request<C>>, request: Request<C>, busyTimeoutMs: number): boolean {
+		const { wakeUps, clock } = this.#scheduler
+		const busyAtMs = clock.now() + busyTimeoutMs
+		if (busyAtMs >= request.deadlineAtMs) return false
+		const wakeUp = wakeUps.at(busyAtMs, () => {
+			if (!this.#rules.isBusy()) return line.limit(request)
+			line.remove(request)
+			this.#failed(request, this.#rules.busyTimeoutError())
 		})
+		request.own = { wakeUp }
+		return true
 	}
 
-	#limitByDeadline(waiter: Waiter<C>): void {
-		const { deadlineAtMs } = waiter.request
-		if (deadlineAtMs === Number.POSITIVE_INFINITY) return
-		waiter.wakeUp = this.#scheduler.wakeUps.at(deadlineAtMs, () => this.#fail(waiter, this.#rules.tooLateError()))
+	#watch(line: Line<Request<C>>, request: Request<C>, signal: AbortSignal): void {
+		const onAbort = (reason: unknown) => {
+			line.remove(request)
+			this.#failed(request, reason)
+		}
+		request.own = { ...request.own, onAbort }
+		this.#scheduler.aborts.watch(signal, onAbort)
 	}
 
-	#fail(waiter: Waiter<C>, error: unknown): void {
-		this.#remove(waiter)
+	readonly #poolAborted = (reason: unknown): void => {
+		for (let request = this.shift(); request !== undefined; request = this.shift()) {
+			this.#rules.left()
+			tell(request, reason, undefined)
+		}
+	}
+
+	#failed(request: Request<C>, error: unknown): void {
+		this.#gone(request)
 		this.#rules.left()
-		tell(waiter.request, error, undefined)
+		tell(request, error, undefined)
 	}
 
-	#remove(waiter: Waiter<C>): void {
-		if (waiter.previous === undefined) this.#head = waiter.next
-		else waiter.previous.next = waiter.next
-		if (waiter.next === undefined) this.#tail = waiter.previous
-		else waiter.next.previous = waiter.previous
-		this.#size -= 1
-		const { wakeUps, aborts } = this.#scheduler
-		wakeUps.cancel(waiter.wakeUp)
-		if (waiter.request.signal !== undefined) aborts.unwatch(waiter.request.signal, waiter.onAbort)
-		if (this.#rules.signal !== undefined) aborts.unwatch(this.#rules.signal, waiter.onAbort)
+	/** It is out of its line. */
+	#gone(request: Request<C>): void {
+		const { aborts } = this.#scheduler
+		const { own, signal } = request
+		request.own = undefined
+		if (own?.onAbort !== undefined) aborts.unwatch(signal as AbortSignal, own.onAbort)
+		if (!this.#watched || this.size > 0) return
+		this.#watched = false
+		aborts.unwatch(this.#rules.signal as AbortSignal, this.#poolAborted)
 	}
 }

@@ -1,5 +1,5 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
-import { Call, type CallOptions, type Policy } from '../call.ts'
+import { Call, type CallOptions, type Policy, type Priority, priorityRule } from '../call.ts'
 import { isConflict } from '../conflict/turns.ts'
 import type { Begun, CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
 import type { Fault, FaultKind } from '../fault.ts'
@@ -18,6 +18,8 @@ export interface TransactionOptions extends TransactionModes {
 	label?: string | undefined
 	/** After this no further attempt starts and no wait goes on. Default: the pool's. */
 	deadlineMs?: number | undefined
+	/** `'batch'`: it lets the other callers go first while they wait for a connection. Default: the pool's. */
+	priority?: Priority | undefined
 	/** Ends waits at once, and stops before the next attempt and before COMMIT. A running statement is not cut. */
 	signal?: AbortSignal | undefined
 }
@@ -31,6 +33,7 @@ const transactionRules: OptionRules<TransactionOptions> = {
 	idempotent: bool,
 	label: text,
 	deadlineMs: positiveMsOrInfinity,
+	priority: priorityRule,
 	signal: abortSignal,
 }
 
@@ -59,7 +62,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	checkOptions('transaction', options, transactionRules)
 	if (host.nests !== true) refuseNesting(host)
 	const call = new Call(host.policy, options as CallOptions)
-	const work = { idempotent: options.idempotent === true, reads: () => options.readOnly === true }
+	const work = { idempotent: options.idempotent === true, takesTurns: true, reads: () => options.readOnly === true }
 	const { turns, counters, scheduler } = host.policy
 	let losses = 0
 	let timesCutShort = 0
