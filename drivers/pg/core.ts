@@ -1,10 +1,37 @@
 /** How does a statement of the pool get its connection, when a subclass of the pool has its own idea of `connect`? */
-import { type Call, PoolCore } from '../../src/driver.ts'
+import { type Call, type Fault, PoolCore, type Wanted } from '../../src/driver.ts'
 import { cut, whenQuiet } from './client.ts'
+import { Refusals } from './read-only.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
 import { isBusy } from './state.ts'
 
-type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
+export type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
+
+/** Where the work of a pool may go. */
+export interface Places {
+	/** Whether it can make a difference now what somebody wants a connection for. */
+	readonly matters: boolean
+	/** Where a declared read may go now. */
+	readonly forReading: PgCore
+	/** Where a write, or what may be one, has to go. */
+	readonly forWriting: PgCore
+	/** The connections of that kind. */
+	of(wanted: Wanted): PgCore
+	/** Whether there are connections beside the pool's own. */
+	readonly isEmpty: boolean
+	/** Ends them; resolves when they are closed. */
+	end(): Promise<void>
+}
+
+const owners = new WeakMap<PgClient, PgCore>()
+
+/** From now on the connection is known to be one of this pool beside the user's. */
+export function ownedBy(client: PgClient, core: PgCore): void {
+	owners.set(client, core)
+}
+
+/** The pool of the connection: the user's, or one beside it. */
+export const ownerOf = (client: PgClient, core: PgCore): PgCore => owners.get(client) ?? core
 
 /** The core of a pg pool. Where the pool's class overrides `connect`, everything is borrowed through that, as bare pg does. */
 export class PgCore extends PoolCore<PgClient> {
@@ -12,7 +39,13 @@ export class PgCore extends PoolCore<PgClient> {
 	override: ((callback: ConnectCallback) => unknown) | undefined
 	/** The pool's own limit on a statement: what still runs on a returned client cannot take longer. */
 	queryTimeoutMs: number | undefined
+	/** The connections that the pool has beside its own. */
+	beside: Places | undefined
+	readonly refusals = new Refusals()
 	#asking: Request | undefined
+	/** Who waits, and could go on elsewhere while the server takes no writes. */
+	readonly #waiting = new Map<Request, () => boolean>()
+	readonly #moved = new WeakSet<Request>()
 
 	/** Whether an error means that the connection under it must not be used on. */
 	breaks(error: unknown): boolean {
@@ -29,6 +62,36 @@ export class PgCore extends PoolCore<PgClient> {
 			wakeUps.cancel(limit)
 			then()
 		})
+	}
+
+	/** The request waits. `move` is called when the server turns read-only, and says whether its caller has gone elsewhere. */
+	waits(request: Request, move: () => boolean): void {
+		this.#waiting.set(request, move)
+	}
+
+	/** The request was answered. False where its caller has gone elsewhere: the connection is put back. */
+	served(request: Request, client: PgClient | undefined): boolean {
+		this.#waiting.delete(request)
+		if (!this.#moved.has(request)) return true
+		client?.release()
+		this.returned()
+		return false
+	}
+
+	override turnedReadOnly(client: PgClient, fault: Fault, error: unknown): void {
+		super.turnedReadOnly(client, fault, error)
+		for (const [request, move] of [...this.#waiting]) {
+			if (!move()) continue
+			this.#waiting.delete(request)
+			this.#moved.add(request)
+		}
+	}
+
+	/** A connection for a transaction, at the server that it needs. */
+	acquireFor(call: Call, readOnly: boolean): Promise<PgClient> {
+		const { beside } = this
+		if (beside === undefined || !beside.matters) return this.acquire(call)
+		return (readOnly ? beside.forReading : beside.forWriting).acquire(call)
 	}
 
 	/** For `pool.connect` itself: no way round through the override. */

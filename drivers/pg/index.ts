@@ -6,13 +6,11 @@ import {
 	type Call,
 	checkOptions,
 	checkPoolOptions,
-	hostsOf,
 	isOnce,
 	type OnceQuery,
 	type OptionRules,
 	ownOptions,
 	type PoolOptions,
-	positiveMs,
 	positiveMsOrInfinity,
 	type QueryOptions,
 	runTransaction,
@@ -20,32 +18,27 @@ import {
 	show,
 	type TransactionOptions,
 } from '../../src/driver.ts'
-import { PgCore } from './core.ts'
-import { type Inside, insideOf, keepInside } from './inside.ts'
+import { endWith } from './beside.ts'
+import type { PgCore } from './core.ts'
+import { keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
-import { PgLinks } from './links.ts'
-import { Listening, type Unlisten } from './listen.ts'
-import type { Notification } from './listen-link.ts'
-import { endTogether, forListening, poolBeside } from './listen-pool.ts'
+import { makeCore } from './make-core.ts'
 import { Statement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
-import { PgSource, refusePending } from './source.ts'
+import { refusePending } from './source.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
-import type { Gap, ListenOptions } from './subscription.ts'
 import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
 import type { Witness } from './witness.ts'
 import { XactWitness } from './xact.ts'
 
-export type { Gap, ListenOptions, Notification, QueryOptions, Stats, TransactionOptions, Unlisten }
+export type { QueryOptions, Stats, TransactionOptions }
 
 /** Options of `holdfast(pool, options)`. */
 export interface HoldfastOptions extends PoolOptions {
 	/** Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the client. */
 	onConnect?: ((client: ClientBase) => unknown) | undefined
-	/** How long the connection of `listen` may be silent before it is asked whether it lives, in milliseconds. Default 5,000. */
-	listenCheckMs?: number | undefined
 }
 
 /** A transaction's handle, typed as pg types its client. */
@@ -67,13 +60,6 @@ export interface HoldfastMethods {
 	 * sent and its answer lost.
 	 */
 	transaction<R>(fn: (tx: Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
-	/**
-	 * Calls `handler` with each notification of a channel, from when it resolves until the function that it resolves with is called. The
-	 * name is taken as it is: `listen('Jobs', …)` hears `NOTIFY "Jobs"` and `pg_notify('Jobs', …)`. All channels share one connection beside the
-	 * pool; when that is lost, another one takes its place and `onGap` is called. Throws a TypeError or RangeError for bad arguments; rejects
-	 * with a DeadlineError, or at once with an error that waiting does not mend.
-	 */
-	listen(channel: string, handler: (notification: Notification) => unknown, options?: ListenOptions): Promise<Unlisten>
 	readonly holdfast: {
 		/** Counts since the pool was wrapped. */
 		stats(): Stats
@@ -84,7 +70,6 @@ export interface HoldfastMethods {
 
 export type HoldfastPool<P extends Pool = Pool> = P & HoldfastMethods
 
-const defaultListenCheckMs = 5_000
 const wrapped = new WeakSet<object>()
 
 /**
@@ -93,7 +78,7 @@ const wrapped = new WeakSet<object>()
  */
 export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {}): HoldfastPool<P> {
 	if (!isPgPool(pool)) throw new TypeError(`holdfast: pool must be a pool of pg (new pg.Pool()), got ${show(pool)}`)
-	checkPoolOptions(options, { listenCheckMs: positiveMs })
+	checkPoolOptions(options)
 	if (!wrapped.has(pool)) {
 		install(pool, options)
 		wrapped.add(pool)
@@ -104,32 +89,12 @@ export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {})
 function install(pool: PgPool, options: HoldfastOptions): void {
 	const bare = bareMethods(pool)
 	const disabled = options.enabled === false
-	const { address, port } = placeOf(pool)
-	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
-	const search = hosts && { hosts, wanted: options.target ?? 'primary' }
-	const source = new PgSource(pool, bare, disabled, {
-		broken: (client) => core.lost(client),
-		returned: () => core.returned(),
-		discarded: () => {
-			core.policy.counters.discarded += 1
-		},
-	})
-	const core: PgCore = new PgCore(
-		{
-			source,
-			address,
-			search,
-			busyTimeoutMs: pool.options.connectionTimeoutMillis || undefined,
-			busyTimeoutError: () => new Error('timeout exceeded when trying to connect'),
-			links: new PgLinks(pool),
-		},
-		options,
-	)
+	const core = makeCore(pool, bare, options)
 	const host = {
 		policy: core.policy,
 		driver: new PgTransactionDriver(core, witnessOf(options)),
 		attemptTimeoutMs: core.attemptTimeoutMs,
-		acquire: (call: Call) => core.acquire(call),
+		acquire: (call: Call, given?: TransactionOptions) => core.acquireFor(call, given?.readOnly === true),
 		scope: (state: AttemptState<PgClient>) => new PgTransaction(state, core),
 	}
 	keepInside(pool, { core, host })
@@ -142,27 +107,12 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 		const givenValues = snapshotValues(values)
 		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label })
 	}
-	core.queryTimeoutMs = pool.options.query_timeout || undefined
-	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
-	pool.on('release', () => {
-		if (core.waiting > 0) process.nextTick(() => core.returned())
-	})
-	pool.on('remove', () => core.returned())
 	if (!disabled) {
-		// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
-		pool.on('error', () => {})
 		countWaiting(pool, bare, core)
 		installMethods(pool, replacedMethods(pool, core, bare, host.driver, once))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
-	const listening = new Listening(core, options.listenCheckMs ?? defaultListenCheckMs, () => {
-		const beside = poolBeside(pool, bare)
-		install(beside, { ...forListening(options), scheduler: core.policy.scheduler })
-		endTogether(pool, listening)
-		return { core: (insideOf(beside) as Inside).core, end: async () => beside.end() }
-	})
-	const listen = (...given: Parameters<Listening['listen']>) => listening.listen(...given)
-	for (const [name, value] of Object.entries({ ...addedMethods(core, transact), listen }))
+	for (const [name, value] of Object.entries(addedMethods(core, transact)))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
@@ -218,7 +168,7 @@ function replacedMethods(
 		end: (callback?: unknown) => {
 			core.end()
 			refusePending(pool)
-			return bare.end.call(pool, callback as (error?: unknown) => void)
+			return endWith(core.beside, (done) => bare.end.call(pool, done), callback as (error?: unknown) => void)
 		},
 	}
 }
@@ -248,13 +198,6 @@ function countWaiting(pool: PgPool, bare: PgPool, core: PgCore): void {
 	const own = Object.getOwnPropertyDescriptor(bare, 'waitingCount')?.get
 	const get = () => Math.max(core.waiting, (own?.call(pool) as number | undefined) ?? 0)
 	Object.defineProperty(pool, 'waitingCount', { configurable: true, get })
-}
-
-/** Where the server is, as pg itself works it out from options, connection string and environment. */
-function placeOf(pool: PgPool): { address: string; port: number } {
-	// A `stream` function of the user is for connections.
-	const { host, port } = new pool.Client({ ...pool.options, stream: undefined })
-	return { address: host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`, port }
 }
 
 interface ReadyOptions {

@@ -1,8 +1,9 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
-import { type Call, isPlainRead, ownOptions, type Repeatability } from '../../src/driver.ts'
+import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability } from '../../src/driver.ts'
 import { cut } from './client.ts'
-import type { PgCore } from './core.ts'
+import type { PgCore, Request } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
+import { faultOfRefusal } from './read-only.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { isAlive, isUsable } from './state.ts'
 
@@ -29,22 +30,27 @@ function putBack(core: PgCore, client: PgClient): void {
 
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {
-	readonly #core: PgCore
+	protected readonly core: PgCore
+	protected readonly call: Call
+	/** The pool whose connection it runs on, or waits for. */
+	#at: PgCore
 	readonly #config: unknown
 	readonly #values: unknown
 	readonly #done: QueryCallback
-	readonly #call: Call
 	#client: PgClient | undefined
+	/** It was refused where reads go: it writes, whatever its text looks like. */
+	#writes = false
 	readonly idempotent: boolean
 
 	/** `call`, where the wait for its first connection has begun already. */
 	constructor(core: PgCore, config: unknown, values: unknown, done: QueryCallback, call?: Call) {
 		const options = ownOptions(config)
-		this.#core = core
+		this.core = core
+		this.#at = core
 		this.#config = snapshot(config)
 		this.#values = snapshotValues(values)
 		this.#done = done
-		this.#call = call ?? core.call(options)
+		this.call = call ?? core.call(options)
 		this.idempotent = options.idempotent === true
 	}
 
@@ -55,22 +61,46 @@ export class Statement implements Repeatability {
 
 	reads(): boolean {
 		const text = this.#text()
-		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
+		return this.core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
 	}
 
 	/** Starts an attempt on the next connection. */
 	run(): void {
-		const { deadlineAtMs, signal } = this.#call
-		this.#call.waiting()
-		this.#core.borrow({
+		this.runAt(this.#place())
+	}
+
+	/** Where it can run: most pools have one place for everything. */
+	#place(): PgCore {
+		const { core } = this
+		const { beside } = core
+		if (beside === undefined || !beside.matters) return core
+		return !this.#writes && this.reads() ? beside.forReading : beside.forWriting
+	}
+
+	/** Starts an attempt on the next connection of this pool. */
+	protected runAt(core: PgCore): void {
+		const { deadlineAtMs, signal } = this.call
+		this.call.waiting()
+		const request: Request = {
 			deadlineAtMs,
 			signal,
 			done: (error, client) => {
-				this.#call.served()
-				if (client === undefined) this.#done(this.#call.waitFailed(error))
-				else this.attempt(client)
+				if (!core.served(request, client)) return
+				this.call.served()
+				if (client === undefined) this.#done(this.call.waitFailed(error))
+				else this.attempt(client, core)
 			},
-		})
+		}
+		core.borrow(request)
+		if (core.waiting > 0) core.waits(request, () => this.#moveFrom(core))
+	}
+
+	/** It waits for a server that has turned read-only, and could go on elsewhere. True where it does. */
+	#moveFrom(core: PgCore): boolean {
+		const place = this.#place()
+		if (place === core) return false
+		this.runAt(place)
+		return true
 	}
 
 	#text(): unknown {
@@ -79,14 +109,15 @@ export class Statement implements Repeatability {
 	}
 
 	/** Starts an attempt on this connection, which goes back to the pool afterwards. */
-	attempt(client: PgClient): void {
+	attempt(client: PgClient, core: PgCore = this.core): void {
 		this.#client = client
+		this.#at = core
 		const before = commandsCompleted(client)
-		const { policy, attemptTimeoutMs } = this.#core
+		const { policy, attemptTimeoutMs } = this.core
 		policy.counters.attempts += 1
 		const { wakeUps, clock } = policy.scheduler
 		const limit =
-			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.#call.cutOff()))
+			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.call.cutOff()))
 		// pg calls back twice for a value that it cannot turn into text: with the error, and when the server is ready.
 		let told = false
 		const callback: QueryCallback = (error, result) => {
@@ -95,7 +126,7 @@ export class Statement implements Repeatability {
 			wakeUps.cancel(limit)
 			this.#client = undefined
 			if (error !== null && error !== undefined) return this.#failed(error, client, before)
-			settle(this.#core, client, undefined, false)
+			settle(core, client, undefined, false)
 			this.#done(undefined, result)
 		}
 		try {
@@ -104,17 +135,29 @@ export class Statement implements Repeatability {
 			// pg refuses the arguments: nothing was sent, and nothing will be different next time.
 			told = true
 			wakeUps.cancel(limit)
-			settle(this.#core, client, undefined, false)
+			settle(core, client, undefined, false)
 			this.#done(error)
 		}
 	}
 
 	#failed(error: unknown, client: PgClient, before: number | undefined): void {
 		const sent = { client, before, text: this.#text(), idempotent: this.idempotent }
-		const fault = provenFault(this.#call.classify(error, 'statement'), sent)
+		const fault = provenFault(this.call.classify(error, 'statement'), sent)
 		const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || !client._queryable
-		settle(this.#core, client, error, broken)
-		this.#call.next(error, fault, 'statement', this).then(
+		if (fault.kind !== 'read_only' || broken) return this.#settleAndGoOn(error, client, fault, broken)
+		if (this.#at !== (this.core.beside?.forWriting ?? this.core)) {
+			// A connection for reads: what was refused there goes where writes go.
+			this.#writes = true
+			return this.#settleAndGoOn(error, client, { ...fault, retryable: fault.outcome === 'rolled_back' }, false)
+		}
+		faultOfRefusal(this.#at, client, error, fault, this.call).then((found) => {
+			this.#settleAndGoOn(error, client, found, found.scope === 'connection' || found.scope === 'endpoint')
+		})
+	}
+
+	#settleAndGoOn(error: unknown, client: PgClient, fault: Fault, broken: boolean): void {
+		settle(this.#at, client, error, broken)
+		this.call.next(error, fault, 'statement', this).then(
 			() => this.run(),
 			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
 			(final) => process.nextTick(this.#done, final),

@@ -14,7 +14,7 @@ import {
 } from '../../src/driver.ts'
 import { beginNow, type Opened } from './begin-now.ts'
 import { cut, execute, send, whenQuiet } from './client.ts'
-import type { PgCore } from './core.ts'
+import { ownerOf, type PgCore } from './core.ts'
 import { isLockWait, LockWaits } from './lock-waits.ts'
 import { forgetOpening, Opening, openingOf } from './opening.ts'
 import { query, settle } from './query.ts'
@@ -41,6 +41,7 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 
 	begin(client: PgClient, modes: TransactionModes, lockWaitMs: number | undefined): Begun {
 		const witness = modes.readOnly === true ? undefined : this.#witness
+		if (modes.readOnly !== true) this.#core.refusals.begun(client)
 		if (lockWaitMs === undefined || !this.#lockWaits.canLimit) return new Opening(client, beginText(modes), witness)
 		const opening = new Opening(client, beginText(modes), this.#lockWaits.limit(lockWaitMs, witness))
 		return Object.assign(opening, { isLockWait })
@@ -69,6 +70,7 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 
 	async rollback(client: PgClient): Promise<void> {
 		if (openingOf(client)?.state === 'open') await execute(client, 'ROLLBACK')
+		await this.#core.refusals.rolledBack(ownerOf(client, this.#core), client)
 	}
 
 	commit(client: PgClient): Promise<'committed' | 'rolled_back'> {
@@ -99,7 +101,8 @@ export class PgTransactionDriver implements TransactionDriver<PgClient> {
 	release(client: PgClient, error?: unknown): void {
 		forgetOpening(client)
 		const broken = error !== undefined || !client._queryable
-		settle(this.#core, client, broken ? (error ?? new Error('The connection was lost')) : undefined, broken)
+		this.#core.refusals.over(client)
+		settle(ownerOf(client, this.#core), client, broken ? (error ?? new Error('The connection was lost')) : undefined, broken)
 	}
 }
 
@@ -210,6 +213,7 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 	/** A connection that is broken, or only silent, is cut here too. */
 	#heard(error: unknown): void {
 		this.ended(error)
+		this.#core.refusals.heard(this.state.connection, error)
 		if (error !== null && error !== undefined && this.#core.breaks(error)) cut(this.state.connection)
 	}
 

@@ -45,7 +45,8 @@ export interface TransactionHost<C extends object, T extends TransactionScope<C,
 	readonly policy: Policy
 	readonly driver: TransactionDriver<C>
 	readonly attemptTimeoutMs: number | undefined
-	acquire(call: Call): Promise<C>
+	/** Without options it is to ask what became of a commit. */
+	acquire(call: Call, options?: TransactionOptions): Promise<C>
 	/** True: a transaction of the pool inside another one is independent of it, as query builders promise. Default: it is refused. */
 	readonly nests?: boolean
 	/** Makes the handle for one attempt. */
@@ -78,7 +79,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 		let how: FaultKind | 'committed' | undefined
 		let outcome: Success<R> | Failure
 		try {
-			const connection = await host.acquire(call)
+			const connection = await host.acquire(call, options)
 			turns.connected()
 			counters.attempts += 1
 			outcome = await attempt(host, connection, fn, options, call, lockWaitMs)
