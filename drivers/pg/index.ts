@@ -11,6 +11,7 @@ import {
 	type OptionRules,
 	ownOptions,
 	type PoolOptions,
+	positiveMs,
 	positiveMsOrInfinity,
 	type QueryOptions,
 	runTransaction,
@@ -20,25 +21,32 @@ import {
 } from '../../src/driver.ts'
 import { endWith } from './beside.ts'
 import type { PgCore } from './core.ts'
-import { keepInside } from './inside.ts'
+import { type Inside, insideOf, keepInside } from './inside.ts'
 import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
+import { Listening, type Unlisten } from './listen.ts'
+import type { Notification } from './listen-link.ts'
+import { endTogether, forListening, poolBeside } from './listen-pool.ts'
 import { makeCore } from './make-core.ts'
-import { Statement, snapshot, snapshotValues } from './query.ts'
+import { CallbackStatement, PromisedStatement, snapshot, snapshotValues } from './query.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { refusePending } from './source.ts'
+import { rejection } from './stack.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
-import { PgTransaction, PgTransactionDriver, rewriteStack } from './transaction.ts'
+import type { Gap, ListenOptions } from './subscription.ts'
+import { PgTransaction, PgTransactionDriver } from './transaction.ts'
 import type { Witness } from './witness.ts'
 import { XactWitness } from './xact.ts'
 
-export type { QueryOptions, Stats, TransactionOptions }
+export type { Gap, ListenOptions, Notification, QueryOptions, Stats, TransactionOptions, Unlisten }
 
 /** Options of `holdfast(pool, options)`. */
 export interface HoldfastOptions extends PoolOptions {
 	/** Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the client. */
 	onConnect?: ((client: ClientBase) => unknown) | undefined
+	/** How long the connection of `listen` may be silent before it is asked whether it lives, in milliseconds. Default 5,000. */
+	listenCheckMs?: number | undefined
 }
 
 /** A transaction's handle, typed as pg types its client. */
@@ -52,7 +60,7 @@ export interface Transaction {
 
 /** What `holdfast` adds to a pool. */
 export interface HoldfastMethods {
-	/** As pg's, and: `idempotent`, `deadlineMs`, `signal` and `label` in the config object. */
+	/** As pg's, and: `idempotent`, `deadlineMs`, `signal`, `label` and `priority` in the config object. */
 	query<R extends QueryResultRow = QueryResultRow>(config: QueryConfig & QueryOptions, values?: unknown[]): Promise<QueryResult<R>>
 	/**
 	 * Runs `fn` in a transaction and resolves with its value once the commit is certain. On a transient fault the whole function runs
@@ -60,6 +68,13 @@ export interface HoldfastMethods {
 	 * sent and its answer lost.
 	 */
 	transaction<R>(fn: (tx: Transaction) => Promise<R>, options?: TransactionOptions): Promise<R>
+	/**
+	 * Calls `handler` with each notification of a channel, from when it resolves until the function that it resolves with is called. The
+	 * name is taken as it is: `listen('Jobs', …)` hears `NOTIFY "Jobs"` and `pg_notify('Jobs', …)`. All channels share one connection beside the
+	 * pool; when that is lost, another one takes its place and `onGap` is called. Throws a TypeError or RangeError for bad arguments; rejects
+	 * with a DeadlineError, or at once with an error that waiting does not mend.
+	 */
+	listen(channel: string, handler: (notification: Notification) => unknown, options?: ListenOptions): Promise<Unlisten>
 	readonly holdfast: {
 		/** Counts since the pool was wrapped. */
 		stats(): Stats
@@ -70,6 +85,7 @@ export interface HoldfastMethods {
 
 export type HoldfastPool<P extends Pool = Pool> = P & HoldfastMethods
 
+const defaultListenCheckMs = 5_000
 const wrapped = new WeakSet<object>()
 
 /**
@@ -78,7 +94,7 @@ const wrapped = new WeakSet<object>()
  */
 export function holdfast<P extends Pool>(pool: P, options: HoldfastOptions = {}): HoldfastPool<P> {
 	if (!isPgPool(pool)) throw new TypeError(`holdfast: pool must be a pool of pg (new pg.Pool()), got ${show(pool)}`)
-	checkPoolOptions(options)
+	checkPoolOptions(options, { listenCheckMs: positiveMs })
 	if (!wrapped.has(pool)) {
 		install(pool, options)
 		wrapped.add(pool)
@@ -102,17 +118,24 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 	const once = (query: OnceQuery, values: unknown) => {
 		if (options.commit === 'off')
 			throw new TypeError("exactlyOnce needs commit: 'verify' or a commitLedger, and this pool has commit: 'off'")
-		const { deadlineMs, signal, label } = ownOptions(query)
+		const { deadlineMs, signal, label, priority } = ownOptions(query)
 		const given = snapshot(query) as OnceQuery
 		const givenValues = snapshotValues(values)
-		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label })
+		return transact(async (tx) => tx.query(given, givenValues), { deadlineMs, signal, label, priority })
 	}
 	if (!disabled) {
 		countWaiting(pool, bare, core)
 		installMethods(pool, replacedMethods(pool, core, bare, host.driver, once))
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
-	for (const [name, value] of Object.entries(addedMethods(core, transact)))
+	const listening = new Listening(core, options.listenCheckMs ?? defaultListenCheckMs, () => {
+		const beside = poolBeside(pool, bare)
+		install(beside, { ...forListening(options), scheduler: core.policy.scheduler })
+		endTogether(pool, listening)
+		return { core: (insideOf(beside) as Inside).core, end: async () => beside.end() }
+	})
+	const listen = (...given: Parameters<Listening['listen']>) => listening.listen(...given)
+	for (const [name, value] of Object.entries({ ...addedMethods(core, transact), listen }))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
@@ -129,7 +152,7 @@ function addedMethods(core: PgCore, transaction: object): object {
 			stats: () => core.stats(),
 			ready: async (options: object = {}) => {
 				checkOptions<ReadyOptions>('ready', options, readyRules)
-				await promised(Promise, (done) => new Statement(core, { text: 'SELECT 1', ...options }, undefined, done).run())
+				await new Promise((resolve) => new PromisedStatement(core, { text: 'SELECT 1', ...options }, undefined, resolve).run())
 			},
 		},
 	}
@@ -162,8 +185,8 @@ function replacedMethods(
 					done,
 					promised(pool.Promise, (settled) => settleInto(settled, once(text, given))),
 				)
-			if (done !== undefined) return new Statement(core, text, given, done).run()
-			return promised(pool.Promise, (settled) => new Statement(core, text, given, settled).run())
+			if (done !== undefined) return new CallbackStatement(core, text, given, done).run()
+			return new (pool.Promise ?? Promise)((resolve) => new PromisedStatement(core, text, given, resolve).run())
 		},
 		end: (callback?: unknown) => {
 			core.end()
@@ -185,12 +208,9 @@ function settleInto(done: QueryCallback | undefined, promise: Promise<unknown>):
 
 /** A promise of the pool's own kind, whose errors point at the caller. */
 function promised(Kind: PromiseConstructor | undefined, start: (done: QueryCallback) => void): Promise<unknown> {
-	return new (Kind ?? Promise)((resolve, reject) => {
-		start((error, result) => {
-			if (error === null || error === undefined) resolve(result)
-			else reject(error)
-		})
-	}).catch(rewriteStack)
+	return new (Kind ?? Promise)((resolve) =>
+		start((error, result) => resolve(error === null || error === undefined ? result : rejection(error))),
+	)
 }
 
 /** Callers that wait at the gate count as well. Those that wait for an idle connection stand in both queues for a moment. */
