@@ -72,7 +72,7 @@ export class Link {
 
 	/** Whether the backend is not the one of the handshake: then somebody stands in between. */
 	get leadsElsewhere(): boolean {
-		return typeof this.client.processID === 'number' && this.backend !== this.client.processID
+		return typeof this.client.processID === 'number' && Number(this.backend) !== this.client.processID
 	}
 
 	/** Listens to these channels, and learns whose session it is. An error of the server leaves the link as it was. */

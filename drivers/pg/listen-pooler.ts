@@ -3,9 +3,13 @@ import { cut, execute } from './client.ts'
 import type { PgCore } from './core.ts'
 import { drop, type Link } from './listen-link.ts'
 
+// What a backend says of itself whose last statement is our LISTEN, or that may not tell (PostgreSQL manual, "pg_stat_activity").
+const oursOrHidden = /^(LISTEN |<|$)/
+
 /**
- * Asks over a second connection which backend that has got. A pooler in transaction mode hands out the server connection that was used last,
- * so it is the one that has just been listened on; a session of our own nobody else can get. Where no answer comes, nothing is claimed.
+ * Asks over a second connection. A pooler in transaction mode hands out the server connection that was used last: where nobody else is at
+ * work, that is the one that has just been listened on; else somebody has used that one since. With a session of our own neither can be.
+ * Where there is no answer, nothing is claimed.
  */
 export async function sharesBackend(core: PgCore, { backend }: Link): Promise<boolean> {
 	const call = core.call({ deadlineMs: core.policy.endpoint.probeTimeoutMs })
@@ -14,8 +18,11 @@ export async function sharesBackend(core: PgCore, { backend }: Link): Promise<bo
 		// A pooler in session mode may have no second session to give.
 		const stop = call.guard(() => cut(client))
 		try {
-			const { rows } = (await execute(client, 'SELECT pg_backend_pid() AS pid')) as { rows: { pid: unknown }[] }
-			return rows[0]?.pid === backend
+			const lastOfIt = `(SELECT query FROM pg_stat_activity WHERE pid = ${Number(backend)})`
+			const { rows } = (await execute(client, `SELECT pg_backend_pid() AS pid, ${lastOfIt} AS query`)) as {
+				rows: { pid: unknown; query: string | null }[]
+			}
+			return rows.some(({ pid, query }) => pid === backend || !oursOrHidden.test(query ?? ''))
 		} finally {
 			stop()
 			drop(core, client)

@@ -1,4 +1,4 @@
-/** How does a PgBouncer in transaction mode get in front of a server? From PATH, else unpacked from Debian's packages without installing it. */
+/** How does a PgBouncer get in front of a server? From PATH, else unpacked from Debian's packages without installing it. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
@@ -36,8 +36,12 @@ interface Binary {
 	readonly env: NodeJS.ProcessEnv
 }
 
-/** Starts one in front of the server, with `poolSize` server connections for each database. Throws loudly where none can be had. */
-export async function startPgBouncer(server: PostgresServer, poolSize: number): Promise<PgBouncer> {
+/** Starts one in front of the server, in transaction mode by default, with `poolSize` server connections for each database. Throws loudly where none can be had. */
+export async function startPgBouncer(
+	server: PostgresServer,
+	poolSize: number,
+	mode: 'transaction' | 'session' = 'transaction',
+): Promise<PgBouncer> {
 	const user = await runAs()
 	const folder = await mkdtemp(join(await reachableTmpdir(user), 'holdfast-pgbouncer-'))
 	await giveTo(user, folder)
@@ -56,7 +60,7 @@ unix_socket_dir =
 auth_type = any
 admin_users = ${role}
 auth_file = ${join(folder, 'users')}
-pool_mode = transaction
+pool_mode = ${mode}
 default_pool_size = ${poolSize}
 max_client_conn = 200
 server_lifetime = 3600
