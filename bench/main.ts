@@ -13,6 +13,7 @@ const questions = {
 	'knex-overhead': 'what does a wrapped knex instance cost against a bare one when nothing fails?',
 	'commit-cost': 'what does it cost to be able to resolve a commit in doubt?',
 	migrations: 'do 30 migrations get through kill -9, and do readers notice one that waits for a lock?',
+	failover: 'is anything lost or repeated when the primary is killed and its replica promoted, 20 times each way?',
 	contention: 'how much gets done when transactions fight for the same rows?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
 } as const
@@ -22,7 +23,7 @@ type Name = keyof typeof questions
 const isName = (name: string): name is Name => Object.hasOwn(questions, name)
 
 /** Those that take `--driver` and `--server`; the others have their own server. */
-const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'exit'])
+const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'contention', 'exit'])
 
 const usage = `npm run bench -- <name> [--driver pg|mysql2] [--server mysql|mariadb] [--save]
 

@@ -90,7 +90,9 @@ export async function startPostgresCluster({
 		const nodes = [primary]
 		if (coldCopy) await primary.stop()
 		for (let made = 0; made < replicas; made++) {
-			nodes.push(await add((folder) => (coldCopy ? copyTree(of(primary).dataFolder, folder) : copyLive(primary, of(primary), folder, user))))
+			nodes.push(
+				await add((folder) => (coldCopy ? copyTree(of(primary).dataFolder, folder) : copyLive(primary, of(primary), folder, user))),
+			)
 		}
 		if (coldCopy) await primary.start()
 		for (const replica of nodes.slice(1)) await startReplica(replica, primary)

@@ -1,15 +1,20 @@
 /** How does the workload run over a wrapped pg pool: by `pool.transaction`, and by hand-written BEGIN … COMMIT on a lent client? */
 import { commitLedger, createScheduler, InDoubtError } from 'holdfast'
-import { holdfast } from 'holdfast/pg'
+import { type HoldfastOptions, holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import type { ChaosClient, ClientOptions, Modes, Query, Work } from '../clients.ts'
 
-export function holdfastClient(config: pg.PoolConfig, { name, commit, connections, attemptTimeoutMs }: ClientOptions): ChaosClient {
+export function holdfastClient(
+	config: pg.PoolConfig,
+	{ name, commit, connections, attemptTimeoutMs }: ClientOptions,
+	hosts?: HoldfastOptions['hosts'],
+): ChaosClient {
 	// What a borrower sends has no limit but pg's own.
 	const limit = name === 'holdfast' ? {} : { query_timeout: attemptTimeoutMs }
 	const pool = holdfast(new pg.Pool({ ...config, ...limit, max: connections }), {
 		commit: commit === 'ledger' ? commitLedger({ table: 'chaos_ledger', create: true }) : commit,
 		attemptTimeoutMs,
+		hosts,
 		scheduler: createScheduler(),
 	})
 	const byTransaction = <R>(work: Work<R>, modes: Modes) =>
