@@ -11,10 +11,20 @@ import { checkHosts, type HostOption } from './hosts/host.ts'
 import { keyOf } from './hosts/list.ts'
 import { type Target, targetRule } from './hosts/role.ts'
 import { type HostSearch, type PlacedSource, placedSource } from './hosts/source.ts'
-import { abortSignal, bool, checkOptions, fn, type OptionRules, positiveMs, positiveMsOrFalse, positiveMsOrInfinity, wholeNumber } from './options.ts'
 import type { Links } from './liveness/links.ts'
 import type { Lookout } from './liveness/lookout.ts'
 import { lookoutsOf } from './liveness/lookouts.ts'
+import {
+	abortSignal,
+	bool,
+	checkOptions,
+	fn,
+	type OptionRules,
+	positiveMs,
+	positiveMsOrFalse,
+	positiveMsOrInfinity,
+	wholeNumber,
+} from './options.ts'
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
@@ -187,7 +197,8 @@ export class PoolCore<C extends object> {
 			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,
 			busyTimeoutError: facts.busyTimeoutError,
-			checkIdleAfterMs: options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
+			checkIdleAfterMs:
+				options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
 		})
 		this.#lookouts = this.#makeLookouts(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
@@ -199,6 +210,7 @@ export class PoolCore<C extends object> {
 	#makeLookouts({ links, source, search }: PoolFacts<C>, options: PoolOptions): readonly Lookout<C>[] {
 		const { halfOpenAfterMs = defaultHalfOpenAfterMs, enabled } = options
 		const { scheduler, counters } = this.policy
+		const { address } = this.#endpoint
 		const isInUse = () => this.waiting > 0 || source.total() > source.idle()
 		const cut = () => {
 			counters.halfOpen += 1
@@ -244,6 +256,11 @@ export class PoolCore<C extends object> {
 			}
 			this.#checkout.acquire(requestOf({ deadlineAtMs, signal, isBatch, done }))
 		})
+	}
+
+	/** Lets those callers go who could go on elsewhere than at this pool. */
+	moveWaiting(): void {
+		this.#checkout.moveFrom(this)
 	}
 
 	/** A connection came back or went away. */

@@ -2,7 +2,7 @@
 import { type Call, isOnce } from '../../src/driver.ts'
 import { cut } from '../pg/client.ts'
 import type { PgCore } from '../pg/core.ts'
-import { Statement, settle } from '../pg/query.ts'
+import { CallbackStatement, settle } from '../pg/query.ts'
 import type { PgClient, PgPool, QueryCallback, Submittable } from '../pg/shape.ts'
 import { runSubmittable } from '../pg/submittable.ts'
 import type { Abandoning } from './abandoning.ts'
@@ -20,7 +20,7 @@ export class PgStatementConnection implements StatementConnection {
 	// The first statement takes these over.
 	#call: Call | undefined
 	#client: PgClient | undefined
-	#statement: Statement | undefined
+	#statement: CallbackStatement | undefined
 
 	constructor(pool: PgPool, core: PgCore, call: Call, client: PgClient, abort: Abandoning | undefined) {
 		this.#pool = pool
@@ -49,7 +49,7 @@ export class PgStatementConnection implements StatementConnection {
 			if (client !== undefined) settle(this.#core, client, undefined, false)
 			return this.#pool.query(config, undefined, done)
 		}
-		this.#statement = new Statement(this.#core, config, undefined, done, call)
+		this.#statement = new CallbackStatement(this.#core, config, undefined, done, call)
 		if (client === undefined) this.#statement.run()
 		else this.#statement.attempt(client)
 		return undefined

@@ -5,7 +5,7 @@ import { Refusals } from './read-only.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
 import { isBusy } from './state.ts'
 
-export type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
+type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
 
 /** Where the work of a pool may go. */
 export interface Places {
@@ -43,9 +43,6 @@ export class PgCore extends PoolCore<PgClient> {
 	beside: Places | undefined
 	readonly refusals = new Refusals()
 	#asking: Request | undefined
-	/** Who waits, and could go on elsewhere while the server takes no writes. */
-	readonly #waiting = new Map<Request, () => boolean>()
-	readonly #moved = new WeakSet<Request>()
 
 	/** Whether an error means that the connection under it must not be used on. */
 	breaks(error: unknown): boolean {
@@ -64,27 +61,9 @@ export class PgCore extends PoolCore<PgClient> {
 		})
 	}
 
-	/** The request waits. `move` is called when the server turns read-only, and says whether its caller has gone elsewhere. */
-	waits(request: Request, move: () => boolean): void {
-		this.#waiting.set(request, move)
-	}
-
-	/** The request was answered. False where its caller has gone elsewhere: the connection is put back. */
-	served(request: Request, client: PgClient | undefined): boolean {
-		this.#waiting.delete(request)
-		if (!this.#moved.has(request)) return true
-		client?.release()
-		this.returned()
-		return false
-	}
-
 	override turnedReadOnly(client: PgClient, fault: Fault, error: unknown): void {
 		super.turnedReadOnly(client, fault, error)
-		for (const [request, move] of [...this.#waiting]) {
-			if (!move()) continue
-			this.#waiting.delete(request)
-			this.#moved.add(request)
-		}
+		this.moveWaiting()
 	}
 
 	/** A connection for a transaction, at the server that it needs. */
@@ -98,7 +77,9 @@ export class PgCore extends PoolCore<PgClient> {
 	lend(request: Request): void {
 		const asking = this.#asking
 		this.#asking = undefined
-		super.borrow(asking === undefined ? request : { ...asking, done: request.done })
+		if (asking === undefined) return super.borrow(request)
+		const { deadlineAtMs, signal, isBatch } = asking
+		super.borrow({ deadlineAtMs, signal, isBatch, done: (error, client) => request.done(error, client) })
 	}
 
 	override borrow(request: Request): void {
@@ -136,6 +117,7 @@ export class PgCore extends PoolCore<PgClient> {
 			this.borrow({
 				deadlineAtMs: call.deadlineAtMs,
 				signal: call.signal,
+				isBatch: call.isBatch,
 				done: (error, client) => {
 					call.served()
 					if (client === undefined) reject(call.waitFailed(error))

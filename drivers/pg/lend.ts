@@ -12,6 +12,7 @@ export function lend(core: PgCore, driver: PgTransactionDriver, callback: Connec
 	core.lend({
 		deadlineAtMs: call.deadlineAtMs,
 		signal: call.signal,
+		isBatch: call.isBatch,
 		done: (error, client) => {
 			if (client === undefined) return callback(error, undefined, () => {})
 			const { release } = client

@@ -5,8 +5,9 @@ import type { PgCore } from './core.ts'
 import { cutPieces, hasControl } from './pieces.ts'
 import { resultOf } from './result.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
+import { rewriteStack } from './stack.ts'
 import { isBusy, transactionStatus } from './state.ts'
-import { type PgTransactionDriver, rewriteStack } from './transaction.ts'
+import type { PgTransactionDriver } from './transaction.ts'
 
 type Query = PgClient['query']
 

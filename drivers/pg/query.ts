@@ -1,10 +1,11 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
-import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability } from '../../src/driver.ts'
+import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability, Request } from '../../src/driver.ts'
 import { cut } from './client.ts'
-import type { PgCore, Request } from './core.ts'
+import { ownerOf, type PgCore } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
 import { faultOfRefusal } from './read-only.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
+import { rejection } from './stack.ts'
 import { isAlive, isUsable } from './state.ts'
 
 /** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
@@ -28,96 +29,102 @@ function putBack(core: PgCore, client: PgClient): void {
 	core.returned()
 }
 
-/** One statement of the pool, from the call to its result. */
-export class Statement implements Repeatability {
-	protected readonly core: PgCore
-	protected readonly call: Call
-	/** The pool whose connection it runs on, or waits for. */
-	#at: PgCore
+// Statements that were refused where reads go: they write, whatever their text looks like.
+const writers = new WeakSet<Statement>()
+
+/**
+ * One statement of the pool, from the call to its result. It stands in the line for a connection itself: tens of thousands may have to wait
+ * there. Its methods are private by type only: those with a # cost each of them a word and a moment.
+ */
+export abstract class Statement extends Request<PgClient> implements Repeatability {
+	readonly #core: PgCore
+	readonly #call: Call
 	readonly #config: unknown
 	readonly #values: unknown
-	readonly #done: QueryCallback
 	#client: PgClient | undefined
-	/** It was refused where reads go: it writes, whatever its text looks like. */
-	#writes = false
-	readonly idempotent: boolean
 
 	/** `call`, where the wait for its first connection has begun already. */
-	constructor(core: PgCore, config: unknown, values: unknown, done: QueryCallback, call?: Call) {
+	constructor(core: PgCore, config: unknown, values: unknown, call?: Call) {
+		super()
 		const options = ownOptions(config)
-		this.core = core
-		this.#at = core
+		this.#core = core
+		this.#call = call ?? core.call(options)
 		this.#config = snapshot(config)
 		this.#values = snapshotValues(values)
-		this.#done = done
-		this.call = call ?? core.call(options)
-		this.idempotent = options.idempotent === true
 	}
+
+	/** Tells the caller. */
+	protected abstract answer(error: unknown, result?: unknown): void
 
 	/** The connection that it runs on now. */
 	get client(): PgClient | undefined {
 		return this.#client
 	}
 
+	get idempotent(): boolean {
+		return ownOptions(this.#config).idempotent === true
+	}
+
 	reads(): boolean {
-		const text = this.#text()
-		return this.core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
+		const text = this.text()
+		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'postgres')
+	}
+
+	get deadlineAtMs(): number {
+		return this.#call.deadlineAtMs
+	}
+
+	get signal(): AbortSignal | undefined {
+		return this.#call.signal
+	}
+
+	get isBatch(): boolean {
+		return this.#call.isBatch
 	}
 
 	/** Starts an attempt on the next connection. */
 	run(): void {
-		this.runAt(this.#place())
+		this.runAt(this.whereTo())
 	}
 
 	/** Where it can run: most pools have one place for everything. */
-	#place(): PgCore {
-		const { core } = this
-		const { beside } = core
-		if (beside === undefined || !beside.matters) return core
-		return !this.#writes && this.reads() ? beside.forReading : beside.forWriting
+	private whereTo(): PgCore {
+		const { beside } = this.#core
+		if (beside === undefined || !beside.matters) return this.#core
+		return !writers.has(this) && this.reads() ? beside.forReading : beside.forWriting
 	}
 
-	/** Starts an attempt on the next connection of this pool. */
-	protected runAt(core: PgCore): void {
-		const { deadlineAtMs, signal } = this.call
-		this.call.waiting()
-		const request: Request = {
-			deadlineAtMs,
-			signal,
-			done: (error, client) => {
-				if (!core.served(request, client)) return
-				this.call.served()
-				if (client === undefined) this.#done(this.call.waitFailed(error))
-				else this.attempt(client, core)
-			},
-		}
-		core.borrow(request)
-		if (core.waiting > 0) core.waits(request, () => this.#moveFrom(core))
+	private runAt(core: PgCore): void {
+		this.#call.waiting()
+		core.borrow(this)
 	}
 
-	/** It waits for a server that has turned read-only, and could go on elsewhere. True where it does. */
-	#moveFrom(core: PgCore): boolean {
-		const place = this.#place()
-		if (place === core) return false
-		this.runAt(place)
-		return true
+	/** The wait for a connection is over. */
+	done(error: unknown, client: PgClient | undefined): void {
+		this.#call.served()
+		if (client === undefined) this.answer(this.#call.waitFailed(error))
+		else this.attempt(client)
 	}
 
-	#text(): unknown {
+	override elsewhere(from: object): (() => void) | undefined {
+		const core = this.whereTo()
+		return core === from ? undefined : () => this.runAt(core)
+	}
+
+	private text(): unknown {
 		const config = this.#config
 		return typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
 	}
 
 	/** Starts an attempt on this connection, which goes back to the pool afterwards. */
-	attempt(client: PgClient, core: PgCore = this.core): void {
+	attempt(client: PgClient): void {
 		this.#client = client
-		this.#at = core
 		const before = commandsCompleted(client)
-		const { policy, attemptTimeoutMs } = this.core
+		const { policy, attemptTimeoutMs } = this.#core
 		policy.counters.attempts += 1
 		const { wakeUps, clock } = policy.scheduler
 		const limit =
-			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.call.cutOff()))
+			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.#call.cutOff()))
 		// pg calls back twice for a value that it cannot turn into text: with the error, and when the server is ready.
 		let told = false
 		const callback: QueryCallback = (error, result) => {
@@ -125,9 +132,9 @@ export class Statement implements Repeatability {
 			told = true
 			wakeUps.cancel(limit)
 			this.#client = undefined
-			if (error !== null && error !== undefined) return this.#failed(error, client, before)
-			settle(core, client, undefined, false)
-			this.#done(undefined, result)
+			if (error !== null && error !== undefined) return this.failed(error, client, before)
+			settle(this.owner(client), client, undefined, false)
+			this.answer(undefined, result)
 		}
 		try {
 			query(client, this.#config, this.#values, callback)
@@ -135,33 +142,68 @@ export class Statement implements Repeatability {
 			// pg refuses the arguments: nothing was sent, and nothing will be different next time.
 			told = true
 			wakeUps.cancel(limit)
-			settle(core, client, undefined, false)
-			this.#done(error)
+			settle(this.owner(client), client, undefined, false)
+			this.answer(error)
 		}
 	}
 
-	#failed(error: unknown, client: PgClient, before: number | undefined): void {
-		const sent = { client, before, text: this.#text(), idempotent: this.idempotent }
-		const fault = provenFault(this.call.classify(error, 'statement'), sent)
+	/** The pool that the connection goes back to. */
+	private owner(client: PgClient): PgCore {
+		const { beside } = this.#core
+		return beside === undefined || beside.isEmpty ? this.#core : ownerOf(client, this.#core)
+	}
+
+	private failed(error: unknown, client: PgClient, before: number | undefined): void {
+		const at = this.owner(client)
+		const sent = { client, before, text: this.text(), idempotent: this.idempotent }
+		const fault = provenFault(this.#call.classify(error, 'statement'), sent)
 		const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || !client._queryable
-		if (fault.kind !== 'read_only' || broken) return this.#settleAndGoOn(error, client, fault, broken)
-		if (this.#at !== (this.core.beside?.forWriting ?? this.core)) {
+		if (fault.kind !== 'read_only' || broken) return this.settleAndGoOn(error, client, fault, broken)
+		if (at !== (this.#core.beside?.forWriting ?? this.#core)) {
 			// A connection for reads: what was refused there goes where writes go.
-			this.#writes = true
-			return this.#settleAndGoOn(error, client, { ...fault, retryable: fault.outcome === 'rolled_back' }, false)
+			writers.add(this)
+			return this.settleAndGoOn(error, client, { ...fault, retryable: fault.outcome === 'rolled_back' }, false)
 		}
-		faultOfRefusal(this.#at, client, error, fault, this.call).then((found) => {
-			this.#settleAndGoOn(error, client, found, found.scope === 'connection' || found.scope === 'endpoint')
+		faultOfRefusal(at, client, error, fault, this.#call).then((found) => {
+			this.settleAndGoOn(error, client, found, found.scope === 'connection' || found.scope === 'endpoint')
 		})
 	}
 
-	#settleAndGoOn(error: unknown, client: PgClient, fault: Fault, broken: boolean): void {
-		settle(this.#at, client, error, broken)
-		this.call.next(error, fault, 'statement', this).then(
+	private settleAndGoOn(error: unknown, client: PgClient, fault: Fault, broken: boolean): void {
+		settle(this.owner(client), client, error, broken)
+		this.#call.next(error, fault, 'statement', this).then(
 			() => this.run(),
 			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
-			(final) => process.nextTick(this.#done, final),
+			(final) => process.nextTick(() => this.answer(final)),
 		)
+	}
+}
+
+/** A statement whose caller has given a callback. */
+export class CallbackStatement extends Statement {
+	readonly #callback: QueryCallback
+
+	constructor(core: PgCore, config: unknown, values: unknown, callback: QueryCallback, call?: Call) {
+		super(core, config, values, call)
+		this.#callback = callback
+	}
+
+	protected override answer(error: unknown, result?: unknown): void {
+		this.#callback(error, result)
+	}
+}
+
+/** A statement whose caller has a promise. */
+export class PromisedStatement extends Statement {
+	readonly #resolve: (result: unknown) => void
+
+	constructor(core: PgCore, config: unknown, values: unknown, resolve: (result: unknown) => void) {
+		super(core, config, values)
+		this.#resolve = resolve
+	}
+
+	protected override answer(error: unknown, result?: unknown): void {
+		this.#resolve(error === null || error === undefined ? result : rejection(error))
 	}
 }
 

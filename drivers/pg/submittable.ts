@@ -77,10 +77,11 @@ class SubmittableRun implements Repeatability {
 	}
 
 	run(): void {
-		const { deadlineAtMs, signal } = this.#call
+		const { deadlineAtMs, signal, isBatch } = this.#call
 		this.#core.borrow({
 			deadlineAtMs,
 			signal,
+			isBatch,
 			done: (error, client) => {
 				if (client === undefined) this.#tell(this.#call.waitFailed(error), undefined)
 				else this.submit(client)

@@ -19,6 +19,7 @@ import { isLockWait, LockWaits } from './lock-waits.ts'
 import { forgetOpening, Opening, openingOf } from './opening.ts'
 import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
+import { rewriteStack } from './stack.ts'
 import { isAlive, isBusy, openCursors, transactionStatus } from './state.ts'
 import type { Witness } from './witness.ts'
 
@@ -220,12 +221,6 @@ export class PgTransaction extends TransactionScope<PgClient, PgTransaction> {
 	protected override nested(): PgTransaction {
 		return new PgTransaction(this.state, this.#core)
 	}
-}
-
-/** Points the stack at the caller instead of the socket, as pg itself does; the object stays the same. */
-export function rewriteStack(error: unknown): never {
-	if (error instanceof Error && Object.isExtensible(error)) Error.captureStackTrace(error, rewriteStack)
-	throw error
 }
 
 /** Hears of a submittable's failure without taking it away from its owner. */

@@ -80,6 +80,11 @@ export class Checkout<C extends object> implements Seeker {
 		else this.#wait(request)
 	}
 
+	/** Lets those callers go who could go on elsewhere than at this pool. */
+	moveFrom(pool: object): void {
+		this.#line.moveFrom(pool)
+	}
+
 	/** A connection came back to the pool or left it: somebody may be waiting for that. */
 	returned(): void {
 		if (this.#line.size > 0) this.#pump()

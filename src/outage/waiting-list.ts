@@ -17,6 +17,11 @@ export abstract class Request<C> extends Waiter implements Wish<C> {
 	abstract readonly signal: AbortSignal | undefined
 	abstract readonly isBatch: boolean
 	abstract done(error: unknown, connection: C | undefined): void
+
+	/** Whether it could go on elsewhere than at this pool now: what starts it there, once it is out of this line. */
+	elsewhere(_from: object): (() => void) | undefined {
+		return undefined
+	}
 }
 
 class PlainRequest<C> extends Request<C> {
@@ -126,6 +131,23 @@ export class WaitingList<C> {
 		line.remove(request)
 		this.#gone(request)
 		return request
+	}
+
+	/** Lets those go who could go on elsewhere than at this pool. */
+	moveFrom(pool: object): void {
+		const moves: (() => void)[] = []
+		for (const line of [this.#callers, this.#batch]) {
+			for (let request = line.head, next = request?.next; request !== undefined; request = next) {
+				next = request.next
+				const move = request.elsewhere(pool)
+				if (move === undefined) continue
+				line.remove(request)
+				this.#gone(request)
+				moves.push(move)
+			}
+		}
+		if (moves.length > 0) this.#rules.left()
+		for (const move of moves) move()
 	}
 
 	#lineOf(request: Request<C>): Line<Request<C>> {
