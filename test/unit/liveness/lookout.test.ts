@@ -1,0 +1,233 @@
+/** When is a link that brings no answer taken for dead, and when is it left alone? */
+import { expect, test } from 'vitest'
+import { type FakeLink, says, stage } from './stage.ts'
+
+/** What the option promises by default: everybody is told within 5 s. */
+const detectionMs = 5_000
+
+test('where calls are answered the server is never asked, and nothing is left when the pool is quiet', async () => {
+	const { clock, lookout, links, send, receive, state } = stage(3)
+	lookout.watch()
+	for (let turn = 0; turn < 100; turn++) {
+		for (const link of links) send(link)
+		await clock.advance(70)
+		for (const link of links) receive(link)
+	}
+	state.inUse = false
+	await clock.advance(1_000)
+	expect({ looks: state.looks, cuts: state.cuts, timers: clock.pendingTimers }).toEqual({ looks: 0, cuts: 0, timers: 0 })
+})
+
+test('where a server is silent, all that wait for it are cut within 5 s, and the endpoint is known as down', async () => {
+	const { clock, lookout, links, send, state, endpoint } = stage(5)
+	lookout.watch()
+	state.manner = 'is silent'
+	for (const link of links) send(link)
+	await clock.advance(detectionMs)
+	expect(links.map(({ cutBy }) => (cutBy as { code?: string } | undefined)?.code)).toEqual(Array(5).fill('HOLDFAST_LINK_LOST'))
+	expect(links[0]?.cutBy?.message).toMatch(
+		/^The connection to db:5432 was closed: no answer came for \d+ ms, and the server cannot be reached\.$/,
+	)
+	expect({ state: endpoint.state, looks: state.looks, cuts: state.cuts }).toEqual({ state: 'down', looks: 1, cuts: 5 })
+})
+
+test('where a call usually takes long, the bound holds as well', async () => {
+	const { clock, lookout, links, send, receive, state } = stage(2)
+	const [link, other] = links as [FakeLink, FakeLink]
+	lookout.watch()
+	for (let turn = 0; turn < 5; turn++) {
+		send(other)
+		await clock.advance(20_000)
+		receive(other)
+	}
+	state.manner = 'is silent'
+	send(link)
+	await clock.advance(detectionMs)
+	expect(link.cutBy).toBeDefined()
+})
+
+test('patience grows with what calls usually take: fewer looks, never more', async () => {
+	const looksIn = async (usualMs: number) => {
+		const { clock, lookout, links, send, receive, state } = stage()
+		const [link] = links as [FakeLink]
+		lookout.watch()
+		for (let turn = 0; turn < 10; turn++) {
+			send(link)
+			await clock.advance(usualMs)
+			receive(link)
+			await clock.advance(300)
+		}
+		return state.looks
+	}
+	// 1,300 ms are unusual the first time only.
+	expect(await looksIn(1_300)).toBeLessThan(3)
+	expect(await looksIn(600)).toBe(0)
+})
+
+test('a server that works on the call is asked again and again, and the call is left alone for as long as it takes', async () => {
+	const { clock, lookout, links, send, receive, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	send(link)
+	await clock.advance(3_600_000)
+	receive(link)
+	expect({ cuts: state.cuts, cutBy: link.cutBy }).toEqual({ cuts: 0, cutBy: undefined })
+	expect(state.looks).toBeGreaterThan(1_000)
+	expect(link.keptAlive).toBeGreaterThan(0)
+})
+
+test.each(['idle', 'missing', 'blocked'] as const)('what two looks in a row find %s is cut', async (presence) => {
+	const { clock, lookout, links, send, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = says(presence)
+	send(link)
+	await clock.advance(detectionMs)
+	expect(link.cutBy).toMatchObject({ code: 'HOLDFAST_LINK_LOST' })
+	expect(state.looks).toBe(2)
+})
+
+test('what one look has found proves nothing when the answer comes after all', async () => {
+	const { clock, lookout, links, send, receive, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = says('idle')
+	for (let turn = 0; turn < 20; turn++) {
+		send(link)
+		await clock.advance(1_400)
+		receive(link)
+		await clock.advance(300)
+	}
+	expect(state.looks).toBeGreaterThan(0)
+	expect(link.cutBy).toBeUndefined()
+})
+
+test('rows that keep coming are a sign of life, however long the whole answer takes', async () => {
+	const { clock, lookout, links, send, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = says('idle')
+	send(link)
+	for (let turn = 0; turn < 100; turn++) {
+		await clock.advance(500)
+		link.bytes += 1
+	}
+	expect({ looks: state.looks, cuts: state.cuts }).toEqual({ looks: 0, cuts: 0 })
+})
+
+test('two servers at one address prove nothing by not knowing a connection', async () => {
+	const { clock, lookout, links, send, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	send(link)
+	state.manner = {
+		get server() {
+			return `number ${state.looks % 2}`
+		},
+		says: () => ({ presence: 'missing' }),
+	}
+	await clock.advance(60_000)
+	expect(state.looks).toBeGreaterThan(10)
+	expect(link.cutBy).toBeUndefined()
+})
+
+test('a server that does not know a connection over which answers come is not the only one, so that it proves nothing', async () => {
+	const { clock, lookout, links, send, state } = stage(2)
+	const [link, other] = links as [FakeLink, FakeLink]
+	lookout.watch()
+	state.manner = says('missing')
+	send(link)
+	for (let turn = 0; turn < 1_000; turn++) {
+		other.bytes += 1
+		await clock.advance(7)
+	}
+	expect(state.looks).toBeGreaterThan(2)
+	expect(link.cutBy).toBeUndefined()
+})
+
+test('a connection of the same name that is younger than ours is another one', async () => {
+	const { clock, lookout, links, send, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	await clock.advance(60_000)
+	state.manner = says('working', 30_000)
+	send(link)
+	await clock.advance(detectionMs)
+	expect(link.cutBy?.message).toContain('the server no longer has this connection')
+})
+
+test('a new connection that comes to nothing is no proof while others are heard', async () => {
+	const { clock, lookout, links, send, state, endpoint } = stage(2)
+	const [link, other] = links as [FakeLink, FakeLink]
+	lookout.watch()
+	state.manner = 'is silent'
+	send(link)
+	for (let turn = 0; turn < 100; turn++) {
+		other.bytes += 1
+		await clock.advance(100)
+	}
+	expect(state.looks).toBeGreaterThan(1)
+	expect({ cutBy: link.cutBy, state: endpoint.state }).toEqual({ cutBy: undefined, state: 'suspect' })
+})
+
+test.each(['refuses', 'is a pooler'] as const)('a server that %s has answered, and proves nothing', async (manner) => {
+	const { clock, lookout, links, send, state } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = manner
+	send(link)
+	await clock.advance(60_000)
+	expect(state.looks).toBeGreaterThan(3)
+	expect(link.cutBy).toBeUndefined()
+})
+
+test('a server that is known to be silent needs no look of its own', async () => {
+	const { clock, lookout, links, send, state, endpoint } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	await clock.advance(1_000)
+	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const
+	endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
+	send(link)
+	await clock.advance(2_500)
+	expect({ looks: state.looks, isCut: link.cutBy !== undefined }).toEqual({ looks: 0, isCut: true })
+})
+
+test('an attempt of the pool that is under way without an answer serves as well', async () => {
+	const { clock, lookout, links, send, state, endpoint } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	await clock.advance(1_000)
+	const permit = endpoint.attempt()
+	send(link)
+	await clock.advance(2_500)
+	expect({ looks: state.looks, isCut: link.cutBy !== undefined }).toEqual({ looks: 0, isCut: true })
+	permit?.abandoned()
+})
+
+test('time in which the process was too busy to read does not count', async () => {
+	const { clock, lookout, links, send, receive, state, isBusyFor } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	for (let turn = 0; turn < 20; turn++) {
+		send(link)
+		await clock.advance(300)
+		isBusyFor(10_000)
+		await clock.advance(300)
+		receive(link)
+		await clock.advance(300)
+	}
+	expect({ looks: state.looks, cuts: state.cuts }).toEqual({ looks: 0, cuts: 0 })
+})
+
+test('the end takes back what is planned and under way', async () => {
+	const { clock, lookout, links, send, state, scheduler } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = 'is silent'
+	send(link)
+	while (state.looks === 0) await clock.advance(100)
+	lookout.end()
+	await clock.advance(10)
+	expect({ timers: clock.pendingTimers, waits: scheduler.stats().waits }).toEqual({ timers: 0, waits: 0 })
+})

@@ -1,0 +1,99 @@
+/** What does a test of the lookout need? A clock, links that are busy or silent on command, and a server that says what it is told to say. */
+import type { Links, Looking, Sight } from '../../../src/liveness/links.ts'
+import { Lookout } from '../../../src/liveness/lookout.ts'
+import { createScheduler } from '../../../src/outage/scheduler.ts'
+import { type FakeClock, fakeClock } from '../../support/fake-clock.ts'
+
+export interface FakeLink {
+	/** The command whose answer is awaited. */
+	awaited: object | undefined
+	bytes: number
+	/** The error that it was cut with. */
+	cutBy: Error | undefined
+	keptAlive: number
+}
+
+/** What the server does with a look. */
+export type Manner =
+	| 'is silent'
+	| 'refuses'
+	| 'is a pooler'
+	| { readonly server?: string; readonly says: (link: FakeLink) => Sight | undefined }
+
+export const says = (presence: Sight['presence'], ageMs?: number): Manner => ({ says: () => ({ presence, ageMs }) })
+
+const refused = () => Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED', syscall: 'connect' })
+const timedOut = () => Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' })
+const answerMs = 5
+
+export function stage(count = 1, halfOpenAfterMs = 2_000) {
+	const clock: FakeClock = fakeClock()
+	// A busy process: the clock has moved on, and no timer has fired meanwhile.
+	let behindMs = 0
+	const scheduler = createScheduler({ clock: { ...clock, now: () => clock.now() + behindMs } })
+	const links: FakeLink[] = Array.from({ length: count }, () => ({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: 0 }))
+	const living = () => links.filter(({ cutBy }) => cutBy === undefined)
+	const state = { manner: says('working') as Manner, looks: 0, cuts: 0, inUse: true }
+	const answer = (connections: readonly FakeLink[], on: Looking<FakeLink>) => {
+		const { manner } = state
+		if (manner === 'is silent') return
+		if (manner === 'refuses') return on.done(refused(), undefined)
+		on.connected()
+		if (manner === 'is a pooler') return on.done(undefined, undefined)
+		const of = new Map<FakeLink, Sight>()
+		for (const link of connections) {
+			const sight = manner.says(link)
+			if (sight !== undefined) of.set(link, sight)
+		}
+		on.done(undefined, { server: manner.server ?? 'one', of })
+	}
+	const fake: Links<FakeLink> = {
+		connections: living,
+		hostOf: () => ({ host: 'db', port: 5432 }),
+		awaited: ({ awaited }) => awaited,
+		bytesRead: ({ bytes }) => bytes,
+		keepAlive(link) {
+			link.keptAlive += 1
+		},
+		cut(link, error) {
+			link.cutBy = error
+			link.awaited = undefined
+		},
+		look(connections, on) {
+			state.looks += 1
+			let over = false
+			const once: Looking<FakeLink> = {
+				connected: () => over || on.connected(),
+				done(error, sights) {
+					if (over) return
+					over = true
+					on.done(error, sights)
+				},
+			}
+			clock.setTimer(() => answer(connections, once), answerMs)
+			return () => once.done(timedOut(), undefined)
+		},
+	}
+	const cut = () => {
+		state.cuts += 1
+	}
+	const pool = { scheduler, address: 'db:5432', hosts: undefined, isInUse: () => state.inUse, cut }
+	return {
+		clock,
+		scheduler,
+		endpoint: scheduler.endpoint('db:5432'),
+		links,
+		state,
+		lookout: new Lookout(fake, pool, halfOpenAfterMs),
+		send: (link: FakeLink) => {
+			link.awaited = {}
+		},
+		receive: (link: FakeLink) => {
+			link.awaited = undefined
+			link.bytes += 100
+		},
+		isBusyFor: (ms: number) => {
+			behindMs += ms
+		},
+	}
+}
