@@ -1,133 +1,87 @@
 /** How much gets done when transactions fight for the same rows, beside other libraries and beside every fixed concurrency? */
-import { type PostgresServer, startPostgres } from '../test/support/postgres.ts'
-import { measure, type Outcome, rows } from './contention/run.ts'
-import { atDatabases, fixed, type Open, ours, pRetry, slonik } from './contention/sides.ts'
+import { type Fought, fight, fightsOn, hotRowCounts, measureMs, poolSize, rounds, warmUpMs, workers } from './contention/fights.ts'
+import type { Outcome } from './contention/run.ts'
 import { installPeers } from './support/peers.ts'
+import { plot } from './support/plot.ts'
 import type { Report } from './support/report.ts'
-import { median } from './support/statistics.ts'
+import type { ServerName } from './support/subject.ts'
 
-const workers = 32
-const poolSize = 32
-// What is learnt in the first seconds is not what a server does all day. Nobody is ahead by it: every side has the same time.
-const warmUpMs = 2_500
-const measureMs = 2_500
-// All sides in turn, several times: other programs on the machine come and go.
-const rounds = 3
-const pairsWithoutContention = 5
-
-const sides: readonly Open[] = [pRetry(10), pRetry(100), slonik, atDatabases, ...[1, 2, 4, 8, 16].map(fixed), ours]
-
-interface Workload {
-	readonly isolation: 'serializable' | 'read committed'
-	readonly hotRows: number
-	/** Commits a second: at least so many times those of the best peer. */
-	readonly timesBestPeer?: number
-	/** The 99th percentile: at most this share of the best peer's. */
-	readonly shareOfPeersP99?: number
-}
-
-// Issue 6, "Must show", 1.
-const workloads: readonly Workload[] = [
-	{ isolation: 'serializable', hotRows: 2, timesBestPeer: 10, shareOfPeersP99: 0.1 },
-	{ isolation: 'serializable', hotRows: 10, timesBestPeer: 3, shareOfPeersP99: 0.1 },
-	{ isolation: 'serializable', hotRows: 100, timesBestPeer: 1 },
-	{ isolation: 'serializable', hotRows: 1_000, timesBestPeer: 1 },
-	{ isolation: 'read committed', hotRows: 2, timesBestPeer: 10, shareOfPeersP99: 0.1 },
-	{ isolation: 'read committed', hotRows: 10, timesBestPeer: 3, shareOfPeersP99: 0.1 },
-	{ isolation: 'read committed', hotRows: 100, timesBestPeer: 1 },
-]
+// Issue 6, "Must show", 1: commits a second, at least so many times those of the best peer.
+const timesBestPeer: Readonly<Record<number, number>> = { 2: 10, 10: 3, 100: 1, 1000: 1 }
+// The 99th percentile: at most this share of the best peer's.
+const shareOfPeersP99: Readonly<Record<number, number>> = { 2: 0.1, 10: 0.1 }
 const leastOfBestFixed = 0.8
 const leastWithoutContention = 0.98
 
-export async function run(report: Report): Promise<void> {
+export async function run(report: Report, server: ServerName): Promise<void> {
 	await installPeers()
-	const server = await startPostgres({ settings: { max_connections: '100' } })
-	try {
-		report.say(`- PostgreSQL ${server.major} (${server.source}); ${workers} workers, pools of ${poolSize}`)
-		report.say(
-			`- A transaction reads two of the hot rows and writes both, in either order; each side ${rounds} times ${measureMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up, a fresh table each; medians.`,
-		)
-		for (const isolation of ['serializable', 'read committed'] as const) {
-			await server.query(`CREATE DATABASE ${databaseOf(isolation)}`)
-			await server.query(`ALTER DATABASE ${databaseOf(isolation)} SET default_transaction_isolation = '${isolation}'`)
-		}
-		for (const workload of workloads) await contended(report, server, workload)
-		await uncontended(report, server)
-	} finally {
-		await server.dispose()
+	tell(report, server, await fight(server, fightsOn(server), (line) => report.progress(line)))
+}
+
+/** Everything that was found. */
+export function tell(report: Report, server: ServerName, fought: readonly Fought[]): void {
+	report.say(`- ${workers} workers, pools of ${poolSize}. A transaction reads two of the hot rows and writes both, in either order.`)
+	report.say(
+		`- Each side ${rounds} times ${measureMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up, in turn with the others, a fresh table each; medians.`,
+	)
+	picture(report, server, fought)
+	for (const each of fought) {
+		const what = `${each.arena}, ${each.hotRows ?? 'no'} hot rows`
+		if (each.shareWithoutTurns !== undefined)
+			report.atLeast(`${what}: commits/s, of those without turns`, each.shareWithoutTurns, leastWithoutContention)
+		else if (each.hotRows !== undefined) contended(report, what, each.hotRows, each.outcomes)
 	}
 }
 
-async function contended(report: Report, server: PostgresServer, workload: Workload): Promise<void> {
-	const { isolation, hotRows, timesBestPeer, shareOfPeersP99 } = workload
-	const what = `${isolation.toUpperCase()}, ${hotRows} hot rows`
-	const outcomes = sides.map((): Outcome[] => [])
-	for (let round = 0; round < rounds; round++) {
-		for (const [index, open] of sides.entries()) {
-			const outcome = await one(server, isolation, open, hotRows)
-			outcomes[index]?.push(outcome)
-			report.progress(`${what}, ${outcome.name}: ${Math.round(outcome.perSecond)}/s, p99 ${Math.round(outcome.p99Ms)} ms`)
-		}
-	}
-	const results = outcomes.map(middle)
+function contended(report: Report, what: string, hotRows: number, outcomes: readonly Outcome[]): void {
 	report.say('')
 	report.say(`## ${what}`)
 	report.table(
 		['side', 'commits/s', 'p50, ms', 'p99, ms', 'errors left to the caller'],
-		results.map(({ name, perSecond, p50Ms, p99Ms, errors }) => [name, perSecond, p50Ms, p99Ms, errors]),
+		outcomes.map(({ name, perSecond, p50Ms, p99Ms, errors }) => [name, perSecond, p50Ms, p99Ms, errors]),
 	)
-	const mine = best(results, 'holdfast')
-	const peer = best(results, 'peer')
-	const sweep = best(results, 'fixed')
-	if (timesBestPeer !== undefined) report.atLeast(`${what}: commits/s, of ${peer.name}'s`, mine.perSecond / peer.perSecond, timesBestPeer)
+	const mine = best(outcomes, 'holdfast')
+	const peer = best(outcomes, 'peer')
+	const sweep = best(outcomes, 'fixed')
+	report.atLeast(`${what}: commits/s, times those of ${peer.name}`, mine.perSecond / peer.perSecond, timesBestPeer[hotRows] ?? 1)
 	report.atLeast(`${what}: commits/s, of those of ${sweep.name}`, mine.perSecond / sweep.perSecond, leastOfBestFixed)
-	if (shareOfPeersP99 !== undefined) {
-		const p99Ms = Math.min(...results.filter(({ kind }) => kind === 'peer').map((each) => each.p99Ms))
-		report.atMost(`${what}: p99, of the best peer's`, mine.p99Ms / p99Ms, shareOfPeersP99)
-	}
+	const share = shareOfPeersP99[hotRows]
+	if (share === undefined) return
+	const p99Ms = Math.min(...outcomes.filter(({ kind }) => kind === 'peer').map((each) => each.p99Ms))
+	report.atMost(`${what}: p99, of the best peer's`, mine.p99Ms / p99Ms, share)
 }
 
-/** The middle of each figure. */
-function middle(outcomes: readonly Outcome[]): Outcome {
-	const of = (figure: (outcome: Outcome) => number) => median(outcomes.map(figure))
-	const { name = '', kind = 'fixed' } = outcomes[0] ?? {}
-	return {
-		name,
-		kind,
-		perSecond: of((each) => each.perSecond),
-		p50Ms: of((each) => each.p50Ms),
-		p99Ms: of((each) => each.p99Ms),
-		errors: of((each) => each.errors),
-	}
-}
+const best = (outcomes: readonly Outcome[], kind: Outcome['kind']): Outcome =>
+	outcomes.filter((each) => each.kind === kind).reduce((one, other) => (other.perSecond > one.perSecond ? other : one))
 
-const best = (results: readonly Outcome[], kind: Outcome['kind']): Outcome =>
-	results.filter((each) => each.kind === kind).reduce((one, other) => (other.perSecond > one.perSecond ? other : one))
-
-/** Each worker has rows of its own: turns with nothing to do, beside a pool of the same size that takes none. */
-async function uncontended(report: Report, server: PostgresServer): Promise<void> {
-	const ratios: number[] = []
-	for (let pair = 0; pair < pairsWithoutContention; pair++) {
-		const [first, second] = pair % 2 === 0 ? ([ours, fixed(workers)] as const) : ([fixed(workers), ours] as const)
-		const results = [await one(server, 'serializable', first, undefined), await one(server, 'serializable', second, undefined)]
-		ratios.push(best(results, 'holdfast').perSecond / best(results, 'fixed').perSecond)
-		report.progress(`no contention, pair ${pair + 1}: ${(ratios.at(-1) ?? 0).toFixed(3)}`)
+/** Goodput and p99 against the number of hot rows, a row of panels for each isolation level. */
+function picture(report: Report, server: ServerName, fought: readonly Fought[]): void {
+	const arenas = [...new Set(fought.map(({ arena }) => arena))]
+	const lines = (arena: string, figure: (outcome: Outcome) => number) => {
+		const points = new Map<string, [number, number][]>()
+		for (const { arena: where, hotRows, outcomes } of fought) {
+			if (where !== arena || hotRows === undefined) continue
+			for (const outcome of outcomes) points.set(outcome.name, [...(points.get(outcome.name) ?? []), [hotRows, figure(outcome)]])
+		}
+		return [...points].map(([name, at]) => ({ name, points: at }))
 	}
-	report.atLeast(
-		`no contention: commits/s, of those without turns (median of ${ratios.length} pairs)`,
-		median(ratios),
-		leastWithoutContention,
+	const title = `${workers} workers that fight for rows`
+	report.picture(
+		server === 'postgres' ? '' : server,
+		`${title}: commits a second and p99 against the number of hot rows`,
+		plot({
+			title,
+			description: `Commits a second, and the 99th percentile of the time that a transaction takes, against the number of hot rows: ${arenas.join('; ')}.`,
+			setting: `Each reads two of the hot rows and writes both, in either order; medians of ${rounds} runs. Both scales are logarithmic.`,
+			xTitle: 'hot rows',
+			xLog: true,
+			xTicks: hotRowCounts,
+			columns: 2,
+			main: 'Holdfast',
+			panels: arenas.flatMap((arena) => [
+				{ title: `${arena}: commits a second`, yLog: true, lines: lines(arena, ({ perSecond }) => perSecond) },
+				{ title: `${arena}: p99, ms`, yLog: true, lines: lines(arena, ({ p99Ms }) => p99Ms) },
+			]),
+		}),
 	)
-}
-
-const databaseOf = (isolation: Workload['isolation']): string => `contention_${isolation.replace(' ', '_')}`
-
-async function one(server: PostgresServer, isolation: Workload['isolation'], open: Open, hotRows: number | undefined): Promise<Outcome> {
-	const database = databaseOf(isolation)
-	await server.query(
-		`DROP TABLE IF EXISTS hot; CREATE TABLE hot (id int PRIMARY KEY, n bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50);
-		INSERT INTO hot SELECT id FROM generate_series(1, ${rows}) id; ANALYZE hot; CHECKPOINT`,
-		database,
-	)
-	return measure(server, database, open, { hotRows, workers, poolSize, warmUpMs, measureMs })
 }

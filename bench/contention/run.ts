@@ -1,13 +1,11 @@
 /** How much gets done while the workers are in each other's way? One side on one load, for some seconds. */
-import type { PostgresServer } from '../../test/support/postgres.ts'
 import { quantile } from '../support/statistics.ts'
-import { isConflict, type Open, type Pair, type Side } from './sides.ts'
+import { isConflict, type Open, type Pair, rows, type Side } from './sides.ts'
 
 export interface Load {
 	/** Rows that the workers choose their two from; undefined: each worker has its own, and nobody is in anybody's way. */
 	readonly hotRows: number | undefined
 	readonly workers: number
-	readonly poolSize: number
 	readonly warmUpMs: number
 	readonly measureMs: number
 }
@@ -20,11 +18,8 @@ export interface Outcome extends Pick<Side, 'name' | 'kind'> {
 	readonly errors: number
 }
 
-/** Rows of the table; hot ones are spread over it, so that they do not share pages by chance. */
-export const rows = 100_000
-
-export async function measure(server: PostgresServer, database: string, open: Open, load: Load): Promise<Outcome> {
-	const side = await open(server, database, load.poolSize)
+export async function measure(open: Open, load: Load): Promise<Outcome> {
+	const side = await open()
 	const startsAtMs = performance.now() + load.warmUpMs
 	const endsAtMs = startsAtMs + load.measureMs
 	const latenciesMs: number[] = []

@@ -1,8 +1,5 @@
-/** Who does the contended transactions? Each library with its own way to retry, hand-written loops at fixed concurrencies, and Holdfast. */
+/** Who does the contended transactions, whatever the driver? Loops written by hand: with backoff, and at fixed concurrencies. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { holdfast } from 'holdfast/pg'
-import pg from 'pg'
-import type { PostgresServer } from '../../test/support/postgres.ts'
 import { peer } from '../support/peers.ts'
 
 /** Reads two rows and writes both, in this order. */
@@ -19,15 +16,34 @@ export interface Side {
 	end(): Promise<void>
 }
 
-export type Open = (server: PostgresServer, database: string, poolSize: number) => Promise<Side>
+export type Open = () => Promise<Side>
+
+/** A pool of a driver, and one attempt on it without a library. */
+export interface Hands {
+	attempt(pair: Pair): Promise<void>
+	end(): Promise<void>
+}
+
+/** A database, and all who fight for its rows. */
+export interface Arena {
+	readonly title: string
+	readonly peers: readonly Open[]
+	readonly ours: Open
+	hands(): Hands
+	/** Makes the table anew. */
+	layOut(): Promise<void>
+}
+
+/** Rows of the table; hot ones are spread over it, so that they do not share pages by chance. */
+export const rows = 100_000
 
 const longestBackoffMs = 2_000
 
 /** `p-retry` with full jitter: a random wait between 0 and the bound, which doubles with each attempt. */
 export const pRetry =
-	(baseMs: number): Open =>
-	async (server, database, max) => {
-		const pool = new pg.Pool({ ...server.config(database), max })
+	(baseMs: number, hands: () => Hands): Open =>
+	async () => {
+		const { attempt, end } = hands()
 		const stopped = new AbortController()
 		const { default: retry } = await peer('p-retry')
 		const onFailedAttempt = ({ error, attemptNumber }: { error: unknown; attemptNumber: number }) => {
@@ -38,56 +54,17 @@ export const pRetry =
 		return {
 			name: `p-retry, full jitter from ${baseMs} ms`,
 			kind: 'peer',
-			transact: (pair) => retry(() => byHand(pool, pair), options),
+			transact: (pair) => retry(() => attempt(pair), options),
 			stop: () => stopped.abort(),
-			end: () => pool.end(),
+			end,
 		}
 	}
 
-export const slonik: Open = async (server, database, maximumPoolSize) => {
-	const { createPool, sql } = await peer('slonik')
-	const pool = await createPool(server.url(database), { maximumPoolSize })
-	return {
-		name: 'slonik',
-		kind: 'peer',
-		transact: ([first, second]) =>
-			pool.transaction(async (tx) => {
-				await tx.query(sql.unsafe`SELECT n FROM hot WHERE id = ${first}`)
-				await tx.query(sql.unsafe`SELECT n FROM hot WHERE id = ${second}`)
-				await tx.query(sql.unsafe`UPDATE hot SET n = n + 1 WHERE id = ${first}`)
-				await tx.query(sql.unsafe`UPDATE hot SET n = n + 1 WHERE id = ${second}`)
-			}),
-		stop() {},
-		end: () => pool.end(),
-	}
-}
-
-export const atDatabases: Open = async (server, database, poolSize) => {
-	const { default: createConnectionPool, sql } = (await peer('@databases/pg')).default
-	const pool = createConnectionPool({ connectionString: server.url(database), poolSize, bigIntMode: 'number' })
-	return {
-		name: '@databases/pg',
-		kind: 'peer',
-		transact: ([first, second]) =>
-			pool.tx(
-				async (tx) => {
-					await tx.query(sql`SELECT n FROM hot WHERE id = ${first}`)
-					await tx.query(sql`SELECT n FROM hot WHERE id = ${second}`)
-					await tx.query(sql`UPDATE hot SET n = n + 1 WHERE id = ${first}`)
-					await tx.query(sql`UPDATE hot SET n = n + 1 WHERE id = ${second}`)
-				},
-				{ retrySerializationFailures: true },
-			),
-		stop() {},
-		end: () => pool.dispose(),
-	}
-}
-
 /** At most so many at a time, each run again at once: what somebody would choose who knew the load beforehand. */
 export const fixed =
-	(most: number): Open =>
-	async (server, database, max) => {
-		const pool = new pg.Pool({ ...server.config(database), max })
+	(most: number, hands: () => Hands): Open =>
+	async () => {
+		const { attempt, end } = hands()
 		let running = 0
 		let over = false
 		const waiting: (() => void)[] = []
@@ -100,7 +77,7 @@ export const fixed =
 				try {
 					for (;;) {
 						try {
-							return await byHand(pool, pair)
+							return await attempt(pair)
 						} catch (error) {
 							if (over || !isConflict(error)) throw error
 						}
@@ -114,48 +91,17 @@ export const fixed =
 			stop() {
 				over = true
 			},
-			end: () => pool.end(),
+			end,
 		}
 	}
 
-export const ours: Open = async (server, database, max) => {
-	const pool = holdfast(new pg.Pool({ ...server.config(database), max }), { commit: 'off', deadlineMs: 600_000 })
-	const stopped = new AbortController()
-	return {
-		name: 'holdfast',
-		kind: 'holdfast',
-		transact: (pair) => pool.transaction((tx) => statements(tx, pair), { signal: stopped.signal }),
-		stop: () => stopped.abort(),
-		end: () => pool.end(),
-	}
-}
+// SQLSTATEs of PostgreSQL, names of MySQL and MariaDB.
+const conflicts = new Set<unknown>(['40001', '40P01', 'ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'])
 
 /** Losing to somebody else: what every side has to try again. */
 export function isConflict(error: unknown): boolean {
 	for (let each = error; typeof each === 'object' && each !== null; each = (each as { cause?: unknown }).cause) {
-		const { code } = each as { code?: unknown }
-		if (code === '40001' || code === '40P01') return true
+		if (conflicts.has((each as { code?: unknown }).code)) return true
 	}
 	return false
-}
-
-async function byHand(pool: pg.Pool, pair: Pair): Promise<void> {
-	const client = await pool.connect()
-	try {
-		await client.query('BEGIN')
-		await statements(client, pair)
-		await client.query('COMMIT')
-	} catch (error) {
-		await client.query('ROLLBACK')
-		throw error
-	} finally {
-		client.release()
-	}
-}
-
-async function statements(client: Pick<pg.ClientBase, 'query'>, [first, second]: Pair): Promise<void> {
-	await client.query('SELECT n FROM hot WHERE id = $1', [first])
-	await client.query('SELECT n FROM hot WHERE id = $1', [second])
-	await client.query('UPDATE hot SET n = n + 1 WHERE id = $1', [first])
-	await client.query('UPDATE hot SET n = n + 1 WHERE id = $1', [second])
 }
