@@ -11,9 +11,10 @@ import { type Arena, fixed, type Open } from './sides.ts'
 export const workers = 32
 export const poolSize = 32
 // What is learnt in the first seconds is not what a server does all day. Nobody is ahead by it: every side has the same time.
-export const warmUpMs = 1_500
-export const measureMs = 2_000
+export const warmUpMs = 1_000
+export const measureMs = 1_500
 export const rounds = 3
+const pairs = 5
 export const hotRowCounts = [2, 10, 100, 1_000] as const
 const concurrencies = [1, 2, 4, 8, 16] as const
 
@@ -80,7 +81,7 @@ async function contend(arena: Arena, hotRows: number, tell: (line: string) => vo
 async function share(arena: Arena, tell: (line: string) => void): Promise<number> {
 	const unbounded = fixed(workers, () => arena.hands())
 	const shares: number[] = []
-	for (let pair = 0; pair < 2 * rounds + 1; pair++) {
+	for (let pair = 0; pair < pairs; pair++) {
 		const first = await one(arena, pair % 2 === 0 ? arena.ours : unbounded, undefined)
 		const second = await one(arena, pair % 2 === 0 ? unbounded : arena.ours, undefined)
 		const [ours, others] = pair % 2 === 0 ? [first, second] : [second, first]
