@@ -93,7 +93,7 @@ async function share(arena: Arena, tell: (line: string) => void): Promise<number
 
 async function one(arena: Arena, open: Open, hotRows: number | undefined): Promise<Outcome> {
 	await arena.layOut()
-	return measure(open, { hotRows, workers, warmUpMs, measureMs })
+	return measure(arena, open, { hotRows, workers, warmUpMs, measureMs })
 }
 
 /** The middle of each figure. */

@@ -22,6 +22,9 @@ export async function pgArena(server: PostgresServer, isolation: Isolation, pool
 		peers: [pRetry(10, hands), pRetry(100, hands), slonik(url, poolSize), atDatabases(url, poolSize)],
 		ours: ours(pool),
 		hands,
+		async disentangle() {
+			await server.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND wait_event_type = 'Lock'`)
+		},
 		async layOut() {
 			await server.query(
 				`DROP TABLE IF EXISTS hot; CREATE TABLE hot (id int PRIMARY KEY, n bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50);

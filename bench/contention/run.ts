@@ -1,6 +1,7 @@
 /** How much gets done while the workers are in each other's way? One side on one load, for some seconds. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { quantile } from '../support/statistics.ts'
-import { isConflict, type Open, type Pair, rows, type Side } from './sides.ts'
+import { type Arena, isConflict, type Open, type Pair, rows, type Side } from './sides.ts'
 
 export interface Load {
 	/** Rows that the workers choose their two from; undefined: each worker has its own, and nobody is in anybody's way. */
@@ -18,7 +19,7 @@ export interface Outcome extends Pick<Side, 'name' | 'kind'> {
 	readonly errors: number
 }
 
-export async function measure(open: Open, load: Load): Promise<Outcome> {
+export async function measure(arena: Arena, open: Open, load: Load): Promise<Outcome> {
 	const side = await open()
 	const startsAtMs = performance.now() + load.warmUpMs
 	const endsAtMs = startsAtMs + load.measureMs
@@ -42,10 +43,19 @@ export async function measure(open: Open, load: Load): Promise<Outcome> {
 		return false
 	}
 	try {
-		const workers = Promise.all(Array.from({ length: load.workers }, (_, number) => worker(number)))
-		const over = setTimeout(() => side.stop(), load.warmUpMs + load.measureMs)
-		await workers
-		clearTimeout(over)
+		let ended = false
+		const all = Promise.all(Array.from({ length: load.workers }, (_, number) => worker(number))).finally(() => {
+			ended = true
+		})
+		// An error before the time is over is thrown when it is.
+		all.catch(() => {})
+		await sleep(load.warmUpMs + load.measureMs)
+		side.stop()
+		while (!ended) {
+			await arena.disentangle()
+			await sleep(50)
+		}
+		await all
 	} finally {
 		await side.end()
 	}

@@ -32,6 +32,8 @@ export interface Arena {
 	hands(): Hands
 	/** Makes the table anew. */
 	layOut(): Promise<void>
+	/** Ends the statements that wait for locks: what is stuck when the time is over would take half a minute to disentangle itself. */
+	disentangle(): Promise<void>
 }
 
 /** Rows of the table; hot ones are spread over it, so that they do not share pages by chance. */
