@@ -15,6 +15,9 @@ const questions = {
 	migrations: 'do 30 migrations get through kill -9, and do readers notice one that waits for a lock?',
 	failover: 'is anything lost or repeated when the primary is killed and its replica promoted, 20 times each way?',
 	contention: 'how much gets done when transactions fight for the same rows?',
+	parking: 'what does a caller cost that waits, and does it cost the same among many?',
+	amplification: 'how many connection attempts does a call cost while half of all attempts fail?',
+	'black-hole': 'is everybody served or told when packets vanish for 30 s, and is a query of 60 s left alone?',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
 } as const
 
@@ -23,7 +26,7 @@ type Name = keyof typeof questions
 const isName = (name: string): name is Name => Object.hasOwn(questions, name)
 
 /** Those that take `--driver` and `--server`; the others have their own server. */
-const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'contention', 'exit'])
+const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'contention', 'black-hole', 'exit'])
 
 const usage = `npm run bench -- <name> [--driver pg|mysql2] [--server mysql|mariadb] [--save]
 

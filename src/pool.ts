@@ -273,6 +273,11 @@ export class PoolCore<C extends object> {
 		this.#checkout.lost(connection)
 	}
 
+	/** The server may be another one than the connections were made to, or not the same any more: each is asked before it is handed out. */
+	doubt(): void {
+		this.#endpoint.doubt()
+	}
+
 	/**
 	 * The server has refused a write on this connection because it takes none, and that is no wish of the user's: the connection and its
 	 * generation go, and callers wait until a server is found that takes writes.

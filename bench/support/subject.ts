@@ -20,6 +20,8 @@ export interface BenchServer {
 export interface BenchPool {
 	/** `select 1`. */
 	read(): Promise<unknown>
+	/** Any statement. */
+	query(sql: string): Promise<unknown>
 	/** A read that takes a tenth of a second: as many at a time as the pool is large make it open all its connections. */
 	linger(): Promise<unknown>
 	/** Three reads between BEGIN and COMMIT, written by hand. */

@@ -108,7 +108,10 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 	const core = makeCore(pool, bare, options)
 	const host = {
 		policy: core.policy,
-		driver: new PgTransactionDriver(core, witnessOf(options)),
+		driver: new PgTransactionDriver(
+			core,
+			witnessOf(options, () => core.doubt()),
+		),
 		attemptTimeoutMs: core.attemptTimeoutMs,
 		acquire: (call: Call, given?: TransactionOptions) => core.acquireFor(call, given?.readOnly === true),
 		scope: (state: AttemptState<PgClient>) => new PgTransaction(state, core),
@@ -139,9 +142,9 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
-function witnessOf({ commit = 'verify' }: PoolOptions): Witness | undefined {
+function witnessOf({ commit = 'verify' }: PoolOptions, epochChanged: () => void): Witness | undefined {
 	if (commit === 'off') return undefined
-	return commit === 'verify' ? new XactWitness() : new LedgerWitness(commit)
+	return commit === 'verify' ? new XactWitness(epochChanged) : new LedgerWitness(commit)
 }
 
 /** What a wrapped pool has beside the methods of pg. */

@@ -48,6 +48,13 @@ export class XactWitness implements Witness {
 	/** In the form that this server takes; made anew when that changes. */
 	#markings: { readonly full: Marking; readonly id: Marking } | undefined
 	readonly #sessions = new WeakMap<PgClient, Session>()
+	#epoch: string | undefined
+	readonly #epochChanged: () => void
+
+	/** `epochChanged` is told when a connection leads to a server that has crashed, or was replaced, since an earlier one was made. */
+	constructor(epochChanged: () => void) {
+		this.#epochChanged = epochChanged
+	}
 
 	marking(client: PgClient): Marking | undefined {
 		if (!this.#supported) return undefined
@@ -72,6 +79,8 @@ export class XactWitness implements Witness {
 		const session = this.#sessions.get(client)
 		if (session !== undefined) return markOf(xid, session)
 		if (!pid || !started || !seen) return undefined
+		if (this.#epoch !== undefined && this.#epoch !== seen) this.#epochChanged()
+		this.#epoch = seen
 		// The pid of the handshake is the backend's own only where nobody stands in between. Then everything but the id is known from now on.
 		if (backend && String(client.processID) === pid)
 			this.#sessions.set(client, { pid, since: { column: 'backend_start', atUs: backend }, epoch: seen })

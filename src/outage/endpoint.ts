@@ -155,6 +155,11 @@ export class Endpoint {
 
 	/** Another server has the part of the one that connections were made to so far. */
 	replaced(): void {
+	/** Connections that were made before this may be dead, although nobody has said so. */
+	doubt(): void {
+		this.losses += 1
+	}
+
 		this.generation += 1
 		this.losses += 1
 	}

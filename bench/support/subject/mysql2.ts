@@ -44,6 +44,7 @@ function poolOf(config: PoolOptions, wrap: PoolWish['wrap']): BenchPool {
 	const { _allConnections: all, _freeConnections: free } = pool.pool as unknown as Record<string, { readonly length: number }>
 	return {
 		read: () => pool.query('select 1'),
+		query: (sql) => pool.query(sql),
 		linger: () => pool.query('select sleep(0.1)'),
 		byHand: () => byHand(pool),
 		byTransaction: () =>

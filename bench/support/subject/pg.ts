@@ -44,6 +44,7 @@ function poolOf(pool: pg.Pool, wrap: PoolWish['wrap']): BenchPool {
 	const wrapped = wrap === undefined ? (pool.on('error', () => {}) as HoldfastPool) : holdfast(pool, wrap)
 	return {
 		read: () => pool.query('select 1'),
+		query: (sql) => pool.query(sql),
 		linger: () => pool.query('select pg_sleep(0.1)'),
 		byHand: () => byHand(pool),
 		byTransaction: () =>
