@@ -1,6 +1,6 @@
 /** How is a cluster wrapped? Each node's pool by itself, and the choice between them: a server that is down is passed over, not removed. */
 import { isOnce, type PoolOptions } from '../../src/driver.ts'
-import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
+import { commandMaker, executeWork, QueryWork, rowsWork, snapshot } from './command.ts'
 import type { Mysql2Core } from './core.ts'
 import { handOver } from './lend.ts'
 import { type Node, Nodes } from './nodes.ts'
@@ -116,6 +116,7 @@ function connectionsOf(nodes: Nodes): Connections {
 function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 	const bare = Object.getPrototypeOf(namespace) as ClusterNamespace
 	// Without a node mysql2's own error says so.
+	const makeCommand = commandMaker(bare.query, undefined)
 	const none = () => nodes.all().length === 0
 	replace(namespace, {
 		getConnection(callback: ConnectionCallback) {
@@ -133,10 +134,10 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 			if (none()) return bare.query.call(namespace, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
 			const given = typeof values === 'function' ? undefined : values
-			const command = commandFor(bare.query, undefined, sql, given, done)
+			const command = makeCommand(sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(oneOf(nodes).wrapped.transactions.once('query', said, given), command, done)
-			const work = done === undefined ? rowsWork(command, said, given) : queryWork(command, said, given, done)
+			const work = done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done)
 			new Statement(connectionsOf(nodes), work).run()
 			return command
 		},

@@ -3,11 +3,10 @@ import { Readable } from 'node:stream'
 import type { Work } from './query.ts'
 import type { Command, Mysql2Connection, Mysql2Pool, QueryCallback } from './shape.ts'
 
-/** A command of mysql2's own class, for the caller to listen to and to stream from. It is never sent itself. */
-export function commandFor(query: Mysql2Pool['query'], config: unknown, sql: unknown, values: unknown, callback: unknown): Command {
+/** Makes commands of mysql2's own class, for the caller to listen to and to stream from. */
+export function commandMaker(query: Mysql2Pool['query'], config: unknown): Mysql2Pool['query'] {
 	// mysql2's own `query` reads the arguments, and then asks for a connection, which does not come.
-	const standIn = { config, getConnection: () => {} } as unknown as Mysql2Pool
-	return query.call(standIn, sql, values, callback as QueryCallback | undefined)
+	return query.bind({ config, getConnection: () => {} } as unknown as Mysql2Pool)
 }
 
 /** A rerun must send what the call said, also where the caller has used its options for another call since. */
@@ -40,30 +39,74 @@ function readOnce(factory: InfileStreamFactory): InfileStreamFactory {
 }
 
 /** A query with a callback: what it answers goes there, whole, once it is complete. */
-export function queryWork(command: Command, sql: unknown, values: unknown, callback: QueryCallback): Work {
-	let heard = false
-	return {
-		sql,
-		timed: true,
-		begun: () => heard,
-		start(connection, done) {
-			const attempt = connection.query(sql, values, done)
-			// Beside its callback a command has listeners only rarely.
-			for (const event of ['fields', 'result']) {
-				if (command.listenerCount(event) === 0) continue
-				attempt.on(event, (...args) => {
-					heard = true
-					command.emit(event, ...args)
-				})
+export class QueryWork implements Work {
+	readonly sql: unknown
+	readonly timed = true
+	readonly #command: Command
+	readonly #values: unknown
+	readonly #callback: QueryCallback
+	/** Whether the command that the caller holds may be sent itself: once, and only where nobody would notice that it has failed. */
+	#mayGo: boolean
+	/** Whether it is what runs. */
+	#gone = false
+	#heard = false
+
+	constructor(command: Command, sql: unknown, values: unknown, callback: QueryCallback) {
+		this.sql = sql
+		this.#command = command
+		this.#values = values
+		this.#callback = callback
+		// Not one that the caller has made; nor one whose stream of content has to be watched.
+		const file = (sql as { infileStreamFactory?: unknown } | null | undefined)?.infileStreamFactory
+		this.#mayGo = command.onResult === callback && file === undefined
+	}
+
+	begun(): boolean {
+		return this.#heard
+	}
+
+	start(connection: Mysql2Connection, done: QueryCallback): void {
+		const command = this.#command
+		this.#gone = this.#mayGo && !isHeard(command)
+		this.#mayGo = false
+		if (this.#gone) {
+			command.onResult = (error, result, fields) => {
+				if (error !== null && error !== undefined) this.#failed()
+				done(error, result, fields)
 			}
-		},
-		done(served, error, result, fields) {
-			if (error === null) command.emit('end')
-			callback(error, result, fields)
-			if (error !== null && served) command.emit('end')
-		},
+			connection.query(command)
+			return
+		}
+		const attempt = connection.query(this.sql, this.#values, done)
+		// Beside its callback a command has listeners only rarely.
+		for (const event of ['fields', 'result']) {
+			if (command.listenerCount(event) === 0) continue
+			attempt.on(event, (...args) => {
+				this.#heard = true
+				command.emit(event, ...args)
+			})
+		}
+	}
+
+	/** It may be run again, so it has not ended: mysql2 says that it has as soon as this returns. */
+	#failed(): void {
+		const command: Partial<Command> = this.#command
+		this.#gone = false
+		// Listeners that came after it was sent have been told what mysql2 told it.
+		this.#heard = showsRows(this.#command)
+		command.emit = () => false
+		process.nextTick(() => delete command.emit)
+	}
+
+	done(served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
+		if (error === null && !this.#gone) this.#command.emit('end')
+		this.#callback(error, result, fields)
+		if (error !== null && served && !this.#gone) this.#command.emit('end')
 	}
 }
+
+const showsRows = (command: Command): boolean => command.listenerCount('fields') > 0 || command.listenerCount('result') > 0
+const isHeard = (command: Command): boolean => showsRows(command) || command.listenerCount('end') > 0
 
 /** A query without a callback: its rows go to listeners and streams one by one. The first is held to be seen. */
 export function rowsWork(command: Command, sql: unknown, values: unknown): Work {

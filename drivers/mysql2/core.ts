@@ -2,7 +2,7 @@
 import { type Call, PoolCore } from '../../src/driver.ts'
 import { cut, lent, whenQuiet } from './client.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
-import { handOut, isAlive, isClean, isUsable } from './state.ts'
+import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
@@ -17,7 +17,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	readonly #disabled: boolean
 	// Callers that have asked and not been served, and connections that have not come back: bare mysql2 counts both against its limit.
 	#asking = 0
-	readonly #lent = new Set<Mysql2Connection>()
+	#lent = 0
 	// Connections of transactions that are under way: mysql2 itself would close them in the middle.
 	readonly #held = new Set<Mysql2Connection>()
 	#afterTransactions: Array<() => void> = []
@@ -74,13 +74,14 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
 	ask(call: Call, done: Request['done']): void {
 		const { deadlineAtMs, signal, isBatch, attempts } = call
-		if (attempts === 1 || this.#disabled) this.borrow({ deadlineAtMs, signal, isBatch, done })
-		else this.#lend({ deadlineAtMs, signal, isBatch, done })
+		const wish = { deadlineAtMs, signal, isBatch, done }
+		if (attempts === 1 || this.#disabled) this.borrow(wish)
+		else this.#lend(wish)
 	}
 
 	override borrow(request: Request): void {
 		if (this.#disabled) return super.borrow(request)
-		const queued = this.#asking + this.#lent.size - this.#source.capacity
+		const queued = this.#asking + this.#lent - this.#source.capacity
 		if (queued >= 0) {
 			const { waitForConnections, queueLimit } = this.#pool.config
 			// The texts of mysql2, which its users know.
@@ -98,7 +99,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 			done: (error, connection) => {
 				this.#asking -= 1
 				if (connection !== undefined) {
-					this.#lent.add(connection)
+					this.#lent += 1
 					handOut(connection)
 				}
 				request.done(error, connection)
@@ -108,7 +109,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
 	takeBack(connection: Mysql2Connection): unknown {
-		this.#lent.delete(connection)
+		if (takeIn(connection)) this.#lent -= 1
 		lent.get(connection)?.returned()
 		if (connection._pool === null) {
 			// Whoever waits in the pool's own queue is told that there is room.
@@ -118,20 +119,25 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		// A stream that nobody reads on holds its connection for ever.
 		if (connection._paused) return this.discard(connection)
 		// No limit: what a borrower left running is its own business, and may take its time.
-		whenQuiet(connection, () => {
-			if (connection._pool === null) return
-			// It was out already when the pool was wrapped, and has said nothing since; or an error that says nothing of a transaction.
-			if (isUsable(connection) && !isClean(connection)) {
-				const stop = this.limit(connection)
-				return connection.ping(() => {
-					stop()
-					this.takeBack(connection)
-				})
-			}
-			// A transaction is still open on it, or it is dead: the next borrower must not get it.
-			if (!isClean(connection)) return this.discard(connection)
-			this.#bare.releaseConnection.call(this.#pool, connection)
-			this.returned()
+		if (isClean(connection)) this.#putBack(connection)
+		else whenQuiet(connection, () => this.#takeBackQuiet(connection))
+	}
+
+	#putBack(connection: Mysql2Connection): void {
+		this.#bare.releaseConnection.call(this.#pool, connection)
+		this.returned()
+	}
+
+	#takeBackQuiet(connection: Mysql2Connection): void {
+		if (connection._pool === null) return
+		if (isClean(connection)) return this.#putBack(connection)
+		// A transaction is still open on it, or it is dead: the next borrower must not get it.
+		if (!isUsable(connection)) return this.discard(connection)
+		// It was out already when the pool was wrapped, and has said nothing since; or an error that says nothing of a transaction.
+		const stop = this.limit(connection)
+		connection.ping(() => {
+			stop()
+			this.takeBack(connection)
 		})
 	}
 

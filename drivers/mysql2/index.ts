@@ -5,11 +5,17 @@ import type {
 	Pool,
 	PoolCluster,
 	PoolConnection,
+	PoolNamespace,
 	Query,
 	QueryError,
 	QueryResult,
 } from 'mysql2'
-import type { PoolCluster as PromiseCluster, PoolConnection as PromiseConnection, Pool as PromisePool } from 'mysql2/promise'
+import type {
+	PoolCluster as PromiseCluster,
+	PoolConnection as PromiseConnection,
+	PoolNamespace as PromiseNamespace,
+	Pool as PromisePool,
+} from 'mysql2/promise'
 import { checkPoolOptions, type PoolOptions, type QueryOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
 import { wrapCluster } from './cluster.ts'
 import { forPromises } from './session.ts'
@@ -90,8 +96,22 @@ export interface HoldfastClusterMethods {
 
 type Cluster = PoolCluster | PromiseCluster
 
-// Of overloads the first that fits counts: `promise` comes before mysql2's, statements after.
-export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = (P extends Pool ? WrappedPromise : unknown) &
+/** The nodes of a wrapped cluster take what a wrapped pool takes. */
+interface CallbackNodes {
+	of(pattern: string, selector?: string): PoolNamespace & CallbackStatements
+}
+interface PromiseNodes {
+	of(pattern: string, selector?: string): PromiseNamespace & PromiseStatements
+}
+
+// Of overloads the first that fits counts: `promise` and `of` come before mysql2's, statements after.
+export type HoldfastPool<P extends Pool | PromisePool | Cluster = Pool> = (P extends Pool
+	? WrappedPromise
+	: P extends PoolCluster
+		? CallbackNodes
+		: P extends PromiseCluster
+			? PromiseNodes
+			: unknown) &
 	P &
 	(P extends Cluster ? HoldfastClusterMethods : HoldfastMethods) &
 	(P extends PromisePool ? PromiseStatements : P extends Pool ? CallbackStatements : unknown)

@@ -59,6 +59,8 @@ export class Loan {
 		for (const name of ofSession) {
 			sessionMethods[name] = (...given) => {
 				this.#sent += 1
+				// It begins the session anew, and this one's answer carries no status.
+				if (name === 'changeUser') forgiveRollback(connection)
 				return Object.getPrototypeOf(connection)[name].apply(connection, given)
 			}
 		}

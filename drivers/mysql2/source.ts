@@ -28,7 +28,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	#taking = 0
 	#writes = false
 	readonly #heard = new WeakSet<Mysql2Connection>()
-	readonly #orders = new WeakSet<ConnectionCallback>()
+	#ordered: ((connection: Mysql2Connection | undefined) => void) | undefined
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, disabled: boolean, on: SourceEvents) {
 		this.#pool = pool
@@ -71,18 +71,25 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 
 	/** As bare mysql2 serves a caller who waits: without the events of a release and a new loan. */
 	readonly order = (done: (connection: Mysql2Connection | undefined) => void): void => {
-		const ordered: ConnectionCallback = (_error, connection) => done(connection)
-		this.#orders.add(ordered)
-		this.#pool._connectionQueue.push(ordered)
+		this.#ordered = done
+		this.#pool._connectionQueue.push(this.#serve)
+	}
+
+	/** One for all orders: there is one at a time. */
+	readonly #serve: ConnectionCallback = (_error, connection) => {
+		const done = this.#ordered
+		this.#ordered = undefined
+		done?.(connection)
 	}
 
 	/** mysql2 asks anew for whoever stands in its queue when a connection has left the pool. */
 	isOrder(callback: ConnectionCallback): boolean {
-		return this.#orders.has(callback)
+		return callback === this.#serve
 	}
 
 	open(done: Taken): () => void {
 		return this.#open(done, (make) => make())
+	/** A pool that writes needs a server that takes writes: after a failover the address may lead to one that does not. */
 	}
 
 	openAt(at: HostAddress | undefined, suits: (role: ServerRole) => boolean, done: Taken): () => void {
@@ -142,7 +149,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		return isUsable(connection)
 	}
 
-	/** A pool that writes needs a server that takes writes: after a failover the old one may still answer. */
+	/** The same of a connection that is there: after a failover the old server may still answer. */
 	ask(connection: Mysql2Connection, done: (alive: boolean) => void): () => void {
 		let told = false
 		const tell = (alive: boolean) => {

@@ -13,10 +13,14 @@ export interface Session {
 	rolledBackBy: number | undefined
 	/** The last answer was an error, which carries no status, to something that may have begun a transaction. */
 	unsure: boolean
+	/** Somebody outside the pool has it. */
+	isOut: boolean
 	/** Somebody outside the pool has had it, and so knows it. */
 	handedOut: boolean
 	/** Whoever had it last has turned autocommit off: what others write on it would be left in a transaction. */
 	turnedOff: boolean
+	/** Tables, or the server, are locked by it until they are unlocked: no end of a statement or a transaction frees them. */
+	holdsLocks: boolean
 }
 
 /** What is worth telling at once. */
@@ -29,24 +33,31 @@ export interface SessionEvents {
 	cutShort(connection: Mysql2Connection): void
 }
 
-const sessions = new WeakMap<Mysql2Connection, Session>()
+// On the connection itself: it is looked up several times in each statement.
+const ofHoldfast = Symbol('holdfast.session')
+const known = (connection: Mysql2Connection): Session | undefined => (connection as { [ofHoldfast]?: Session })[ofHoldfast]
+
 const unheard: Session = {
 	inTransaction: undefined,
 	autocommit: true,
 	refusesWrites: false,
 	rolledBackBy: undefined,
 	unsure: false,
+	isOut: false,
 	handedOut: false,
 	turnedOff: false,
+	holdsLocks: false,
 }
 
 /** What is known of the connection's session. */
-export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => sessions.get(connection) ?? unheard
+export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => known(connection) ?? unheard
 
 /** From now on what is done to its settings is done by who has it, and not by the pool's listener of `connection`. */
 export function handOut(connection: Mysql2Connection): void {
-	const session = sessions.get(connection)
-	if (session === undefined || session.handedOut) return
+	const session = known(connection)
+	if (session === undefined) return
+	session.isOut = true
+	if (session.handedOut) return
 	const { _command: running, _commands: waiting } = connection
 	const last = waiting.length > 0 ? waiting.get(waiting.length - 1) : running
 	const done = () => {
@@ -56,9 +67,17 @@ export function handOut(connection: Mysql2Connection): void {
 	else done()
 }
 
+/** It comes back. False where it was not out by `handOut`. */
+export function takeIn(connection: Mysql2Connection): boolean {
+	const session = known(connection)
+	if (session?.isOut !== true) return false
+	session.isOut = false
+	return true
+}
+
 /** The borrower has taken note that its transaction was rolled back. */
 export function forgiveRollback(connection: Mysql2Connection): void {
-	const session = sessions.get(connection)
+	const session = known(connection)
 	if (session !== undefined) session.rolledBackBy = undefined
 }
 
@@ -85,10 +104,10 @@ export function isAlive(connection: Mysql2Connection): boolean {
 export const isBusy = (connection: Mysql2Connection): boolean =>
 	isAlive(connection) && (Boolean(connection._command) || connection._commands.length > 0)
 
-/** Alive as far as it knows, with nothing running, no transaction open, autocommit as it was, and not known to refuse writes. */
+/** Alive as far as it knows, with nothing running, no transaction open, no table locked, autocommit as it was, and not known to refuse writes. */
 export function isUsable(connection: Mysql2Connection): boolean {
-	const { inTransaction, refusesWrites, turnedOff } = sessionOf(connection)
-	return inTransaction !== true && !turnedOff && !refusesWrites && isAlive(connection) && !isBusy(connection)
+	const { inTransaction, refusesWrites, turnedOff, holdsLocks } = sessionOf(connection)
+	return inTransaction !== true && !turnedOff && !holdsLocks && !refusesWrites && isAlive(connection) && !isBusy(connection)
 }
 
 /** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */
@@ -103,7 +122,7 @@ export function isClean(connection: Mysql2Connection): boolean {
  */
 export function hearSession(connection: Mysql2Connection, isNew: boolean, on: SessionEvents): void {
 	const session: Session = { ...unheard, inTransaction: isNew ? false : undefined }
-	sessions.set(connection, session)
+	Object.defineProperty(connection, ofHoldfast, { value: session })
 	const { handlePacket } = connection
 	let over = false
 	connection.handlePacket = (packet) => {
@@ -134,6 +153,8 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		if (buffer[offset + 1] !== 0) on.wrote()
 		setStatus(session, buffer, skipNumber(buffer, afterRows))
 		session.turnedOff = !session.autocommit && (session.turnedOff || (session.handedOut && setsAutocommit(connection._command?.sql)))
+		if (connection._command?.sql !== undefined) session.holdsLocks = keepsLocks(connection, connection._command.sql, session.holdsLocks)
+		else if (isReset(connection._command)) Object.assign(session, { rolledBackBy: undefined, holdsLocks: false })
 	} else if (first === eof) {
 		if (end - offset < longestEof && end - offset >= 5) setStatus(session, buffer, offset + 3)
 	} else if (first === err) {
@@ -145,6 +166,19 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		} else if (errno === unknownStatement) connection._statements.clear()
 		else if (rollBack.has(errno) && session.inTransaction === true) session.rolledBackBy = errno
 	}
+}
+
+// LOCK TABLES, LOCK INSTANCE FOR BACKUP, FLUSH TABLES … WITH READ LOCK and … FOR EXPORT. At the beginning, so that long values are not read;
+// behind a semicolon only where one may be there.
+const locking = String.raw`(?:\s|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:lock\s+(?:tables?|instance)|flush\b.*\b(?:read\s+lock|for\s+export))\b`
+const locks = new RegExp(`^${locking}`, 'is')
+const locksBehind = new RegExp(`;${locking}`, 'is')
+const unlocks = /^\s*unlock\s+(?:tables?|instance)\s*;?\s*$/i
+
+/** Whether locks are held after this statement was answered with OK. */
+function keepsLocks({ config }: Mysql2Connection, sql: string, before: boolean): boolean {
+	if (locks.test(sql) || (config.multipleStatements === true && locksBehind.test(sql))) return true
+	return before && !unlocks.test(sql)
 }
 
 /** Whether a statement speaks of it. */
@@ -199,6 +233,9 @@ function setStatus(session: Session, buffer: Uint8Array, at: number): void {
 	session.unsure = false
 	session.inTransaction = (flags & inTrans) !== 0
 	session.autocommit = (flags & autocommitOn) !== 0
+const isReset = (command: Command | null | undefined): boolean =>
+	command?.next !== undefined && command.next === command.resetConnectionResponse
+
 }
 
 const wordAt = (buffer: Uint8Array, at: number): number => (buffer[at] as number) | ((buffer[at + 1] as number) << 8)

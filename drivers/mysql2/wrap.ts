@@ -1,6 +1,6 @@
 /** How is one callback pool of mysql2 wrapped? Its methods are replaced in place; whatever wraps it goes through them. */
 import { abortSignal, checkOptions, hostsOf, isOnce, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
-import { commandFor, executeWork, queryWork, rowsWork, snapshot } from './command.ts'
+import { commandMaker, executeWork, QueryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
@@ -70,7 +70,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			search: hosts && { hosts, wanted: options.target ?? 'primary' },
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
-			foundOut: faultOfInterrupt,
+			foundOut: (error, phase) => faultOfInterrupt(error, phase) ?? faultOfRefusal(error),
 			links: new Mysql2Links(pool),
 		},
 		options,
@@ -114,6 +114,7 @@ function replacedMethods(
 ): Partial<Mysql2Pool> {
 	return {
 		getConnection(callback: ConnectionCallback) {
+	const makeCommand = commandMaker(bare.query, pool.config)
 			if (source.isOrder(callback)) return callback(null)
 			if (pool._closed || typeof callback !== 'function') return bare.getConnection.call(pool, callback)
 			// The text of mysql2.
@@ -127,10 +128,10 @@ function replacedMethods(
 			if (core.ending) return bare.query.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
 			const given = typeof values === 'function' ? undefined : values
-			const command = commandFor(bare.query, pool.config, sql, given, done)
+			const command = makeCommand(sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
-			new Statement(core, done === undefined ? rowsWork(command, said, given) : queryWork(command, said, given, done)).run()
+			new Statement(core, done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done)).run()
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {

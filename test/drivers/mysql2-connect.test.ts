@@ -151,6 +151,56 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pool.holdfast.stats().discarded).toBe(2)
 	})
 
+	test.each(['LOCK TABLES dirty WRITE', ' /* mine */ lock table dirty read', 'SELECT 1; LOCK TABLES dirty WRITE'])(
+		'tables that a borrower has left locked are free again, and the next caller gets another connection: %s',
+		async (text) => {
+			const pool = setup.wrapped(one)
+			await ask(pool, 'CREATE TABLE IF NOT EXISTS dirty (id INT PRIMARY KEY) ENGINE = InnoDB')
+			const connection = await borrow(pool)
+			const id = await idOf(connection)
+			await connection.promise().query(text)
+			connection.release()
+			expect(await idOf(pool)).not.toBe(id)
+			// From another session: it would wait.
+			await setup.server.query('INSERT INTO dirty VALUES (7); DELETE FROM dirty', setup.config().database)
+			expect(pool.holdfast.stats().discarded).toBe(1)
+		},
+	)
+
+	test('tables that a borrower has locked and unlocked, or a reset has, cost no connection', async () => {
+		const pool = setup.wrapped(one)
+		await ask(pool, 'CREATE TABLE IF NOT EXISTS dirty (id INT PRIMARY KEY) ENGINE = InnoDB')
+		for (const unlock of [
+			(connection: PoolConnection) => connection.promise().query('UNLOCK TABLES'),
+			(connection: PoolConnection) => calledBack((done) => connection.reset(done)),
+		]) {
+			const connection = await borrow(pool)
+			await connection.promise().query('LOCK TABLES dirty WRITE')
+			await unlock(connection)
+			const id = await idOf(connection)
+			connection.release()
+			expect(await idOf(pool)).toBe(id)
+		}
+		expect(pool.holdfast.stats().discarded).toBe(0)
+	})
+
+	test('after a deadlock a reset, or another user, begins the session anew: what follows is run', async () => {
+		const pool = setup.wrapped(one)
+		for (const anew of [
+			(connection: PoolConnection) => calledBack((done) => connection.reset(done)),
+			(connection: PoolConnection) => calledBack((done) => connection.changeUser(setup.config(), done)),
+		]) {
+			const connection = await borrow(pool)
+			await connection.promise().query('BEGIN')
+			const deadlock = connection.promise().query("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213")
+			await expect(deadlock).rejects.toMatchObject({ errno: 1213 })
+			await expect(connection.promise().query('DO 1')).rejects.toMatchObject({ code: 'HOLDFAST_ROLLED_BACK' })
+			await anew(connection)
+			expect(await ask(connection, 'SELECT 1 AS a')).toEqual({ a: 1 })
+			connection.release()
+		}
+	})
+
 	test('a BEGIN, or autocommit turned off, through the pool leaves no transaction behind', async () => {
 		const pool = setup.wrapped(one)
 		await ask(pool, 'CREATE TABLE IF NOT EXISTS dirty (id INT PRIMARY KEY) ENGINE = InnoDB')

@@ -26,6 +26,9 @@ export async function clusters(): Promise<void> {
 	const byPromise = holdfast(promised.createPoolCluster())
 	const value = await byPromise.transaction(async () => 5)
 	same<typeof value, number>(true)
+	cluster.of('*').query({ sql: 'UPDATE t SET n = 1', idempotent: true, deadlineMs: 100 }, (error) => void error)
+	const [header] = await byPromise.of('*', 'RR').execute<ResultSetHeader>({ sql: 'INSERT INTO t VALUES (1)', exactlyOnce: true })
+	same<typeof header.affectedRows, number>(true)
 	void asCluster
 }
 
