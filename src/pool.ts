@@ -199,6 +199,7 @@ export class PoolCore<C extends object> {
 			busyTimeoutError: facts.busyTimeoutError,
 			checkIdleAfterMs:
 				options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
+			now: () => this.#lookouts[0]?.nowMs ?? scheduler.clock.now(),
 		})
 		this.#lookouts = this.#makeLookouts(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))

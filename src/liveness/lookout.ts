@@ -40,6 +40,7 @@ export class Lookout<C extends object> implements Seeker {
 	readonly #patience: Patience
 	readonly #outstanding: Outstanding<C>
 	#wakeUp: WakeUp | undefined
+	#seenAtMs = Number.NEGATIVE_INFINITY
 	#isLooking = false
 	// The address leads to several servers, or has done so: one that does not know a connection proves nothing.
 	#several = false
@@ -61,6 +62,11 @@ export class Lookout<C extends object> implements Seeker {
 	/** Somebody begins to use the pool. */
 	watch(): void {
 		if (this.#wakeUp === undefined) this.#arm()
+	}
+
+	/** The time, after `watch`, to within one scan: for those to whom asking the clock would be dear. */
+	get nowMs(): number {
+		return this.#seenAtMs
 	}
 
 	/** Stops looking. */
@@ -111,7 +117,8 @@ export class Lookout<C extends object> implements Seeker {
 
 	#arm(): void {
 		const everyMs = this.#halfOpenAfterMs / scansPerWait
-		const dueAtMs = this.#now() + everyMs
+		this.#seenAtMs = this.#now()
+		const dueAtMs = this.#seenAtMs + everyMs
 		this.#wakeUp = this.#pool.scheduler.watches.at(dueAtMs, () => {
 			this.#wakeUp = undefined
 			const tooLateMs = this.#now() - dueAtMs

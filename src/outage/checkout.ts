@@ -24,6 +24,8 @@ export interface CheckoutLimits {
 	readonly checkIdleAfterMs: number
 }
 
+	/** The time, to within a second or so: for that. */
+	now(): number
 export class Checkout<C extends object> implements Seeker {
 	readonly #source: ConnectionSource<C>
 	readonly #endpoint: Endpoint
@@ -47,7 +49,8 @@ export class Checkout<C extends object> implements Seeker {
 		this.#scheduler = scheduler
 		this.#ending = ending
 		this.#limits = limits
-		this.#freshness = new Freshness(endpoint, scheduler.clock, limits.checkIdleAfterMs)
+		this.#freshness = new Freshness(endpoint, () => limits.now(), limits.checkIdleAfterMs)
+		this.#budget = scheduler.budget(endpoint)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
 		this.#line = new WaitingList(scheduler, {
 			signal: limits.signal,

@@ -1,5 +1,4 @@
 /** May this pooled connection be handed out as it is? What has happened to the endpoint since each connection was last seen alive, and how long ago that was. */
-import type { Clock } from '../clock.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** How the endpoint stood when a connection was last seen alive. */
@@ -12,20 +11,20 @@ export interface Sighting {
 export type Verdict = 'fresh' | 'doubtful' | 'stale'
 
 interface Known extends Sighting {
-	/** When it was last handed out, or asked. Not when it came back: that would cost every call a look at the clock more. */
+	/** When it was last handed out, or asked. Not when it came back: that would cost every call once more. */
 	usedAtMs: number
 }
 
 export class Freshness<C extends object> {
 	readonly #endpoint: Endpoint
-	readonly #clock: Clock
+	readonly #now: () => number
 	readonly #checkIdleAfterMs: number
 	readonly #sightings = new WeakMap<C, Known>()
 
-	/** A connection that was used so long ago, or longer, is asked; Infinity for never. */
-	constructor(endpoint: Endpoint, clock: Clock, checkIdleAfterMs: number) {
+	/** A connection that was used so long ago, or longer, by this time, is asked; Infinity for never. */
+	constructor(endpoint: Endpoint, now: () => number, checkIdleAfterMs: number) {
 		this.#endpoint = endpoint
-		this.#clock = clock
+		this.#now = now
 		this.#checkIdleAfterMs = checkIdleAfterMs
 	}
 
@@ -37,7 +36,7 @@ export class Freshness<C extends object> {
 
 	/** The connection was seen alive. */
 	seen(connection: C, when: Sighting): void {
-		this.#sightings.set(connection, { ...when, usedAtMs: this.#clock.now() })
+		this.#sightings.set(connection, { ...when, usedAtMs: this.#now() })
 	}
 
 	/** The connection is handed out if it is fresh. */
@@ -56,7 +55,7 @@ export class Freshness<C extends object> {
 
 	#layIdle(sighting: Known): boolean {
 		if (this.#checkIdleAfterMs === Number.POSITIVE_INFINITY) return false
-		const nowMs = this.#clock.now()
+		const nowMs = this.#now()
 		if (nowMs - sighting.usedAtMs >= this.#checkIdleAfterMs) return true
 		sighting.usedAtMs = nowMs
 		return false

@@ -1,11 +1,12 @@
 /** All packets to MySQL or MariaDB vanish in the middle of fifty calls: is everybody served or told? */
 import { InDoubtError } from 'holdfast'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
 import { fiftyCalls } from './black-hole.ts'
 import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
 
-describe.each(['mysql', 'mariadb'] as const)('on %s', (flavour) => {
+describe.each(flavours)('on %s', (flavour) => {
 	let at: MysqlStage
 	beforeAll(async () => {
 		at = await mysqlStage(flavour)
