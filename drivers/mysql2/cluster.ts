@@ -115,8 +115,8 @@ function connectionsOf(nodes: Nodes): Connections {
 
 function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 	const bare = Object.getPrototypeOf(namespace) as ClusterNamespace
-	// Without a node mysql2's own error says so.
 	const makeCommand = commandMaker(bare.query, undefined)
+	// Without a node mysql2's own error says so.
 	const none = () => nodes.all().length === 0
 	replace(namespace, {
 		getConnection(callback: ConnectionCallback) {

@@ -89,7 +89,6 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 
 	open(done: Taken): () => void {
 		return this.#open(done, (make) => make())
-	/** A pool that writes needs a server that takes writes: after a failover the address may lead to one that does not. */
 	}
 
 	openAt(at: HostAddress | undefined, suits: (role: ServerRole) => boolean, done: Taken): () => void {
@@ -149,7 +148,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		return isUsable(connection)
 	}
 
-	/** The same of a connection that is there: after a failover the old server may still answer. */
+	/** A pool that writes needs a server that takes writes: after a failover the old one may still answer. */
 	ask(connection: Mysql2Connection, done: (alive: boolean) => void): () => void {
 		let told = false
 		const tell = (alive: boolean) => {

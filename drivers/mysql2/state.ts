@@ -224,6 +224,9 @@ function awaitsOk(command: Command | null | undefined): boolean {
 	)
 }
 
+const isReset = (command: Command | null | undefined): boolean =>
+	command?.next !== undefined && command.next === command.resetConnectionResponse
+
 // SERVER_STATUS_IN_TRANS and SERVER_STATUS_AUTOCOMMIT (MySQL internals manual, "Status Flags").
 const inTrans = 1
 const autocommitOn = 2
@@ -233,9 +236,6 @@ function setStatus(session: Session, buffer: Uint8Array, at: number): void {
 	session.unsure = false
 	session.inTransaction = (flags & inTrans) !== 0
 	session.autocommit = (flags & autocommitOn) !== 0
-const isReset = (command: Command | null | undefined): boolean =>
-	command?.next !== undefined && command.next === command.resetConnectionResponse
-
 }
 
 const wordAt = (buffer: Uint8Array, at: number): number => (buffer[at] as number) | ((buffer[at + 1] as number) << 8)

@@ -70,7 +70,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			search: hosts && { hosts, wanted: options.target ?? 'primary' },
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
-			foundOut: (error, phase) => faultOfInterrupt(error, phase) ?? faultOfRefusal(error),
+			foundOut: faultOfInterrupt,
 			links: new Mysql2Links(pool),
 		},
 		options,
@@ -112,9 +112,9 @@ function replacedMethods(
 	added: Added,
 	{ once, forBorrowers }: Transactions,
 ): Partial<Mysql2Pool> {
+	const makeCommand = commandMaker(bare.query, pool.config)
 	return {
 		getConnection(callback: ConnectionCallback) {
-	const makeCommand = commandMaker(bare.query, pool.config)
 			if (source.isOrder(callback)) return callback(null)
 			if (pool._closed || typeof callback !== 'function') return bare.getConnection.call(pool, callback)
 			// The text of mysql2.
