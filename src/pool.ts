@@ -28,6 +28,7 @@ import {
 import { Checkout } from './outage/checkout.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
+import { Freshness } from './outage/freshness.ts'
 import { processScheduler, Scheduler } from './outage/scheduler.ts'
 import { requestOf, type Wish } from './outage/waiting-list.ts'
 import type { Stop, Wait, When } from './retry/attempt.ts'
@@ -192,14 +193,15 @@ export class PoolCore<C extends object> {
 		this.#placed = placedSource(facts.source, search, this.#endpoint, scheduler)
 		const placed = this.#placed ?? facts.source
 		const source = onConnect === undefined || enabled === false ? placed : new PreparedSource<C>(placed, onConnect)
+		const { checkIdleAfterMs = defaultCheckIdleAfterMs } = options
+		const now = () => this.#lookouts[0]?.nowMs ?? scheduler.clock.now()
+		const freshness = new Freshness<C>(this.#endpoint, now, checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : checkIdleAfterMs)
 		this.#checkout = new Checkout(source, this.#endpoint, scheduler, this.#ending, {
 			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
 			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,
 			busyTimeoutError: facts.busyTimeoutError,
-			checkIdleAfterMs:
-				options.checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : (options.checkIdleAfterMs ?? defaultCheckIdleAfterMs),
-			now: () => this.#lookouts[0]?.nowMs ?? scheduler.clock.now(),
+			freshness,
 		})
 		this.#lookouts = this.#makeLookouts(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
@@ -213,10 +215,7 @@ export class PoolCore<C extends object> {
 		const { scheduler, counters } = this.policy
 		const { address } = this.#endpoint
 		const isInUse = () => this.waiting > 0 || source.total() > source.idle()
-		const cut = () => {
-			counters.halfOpen += 1
-		}
-		const watched = { scheduler, address, hosts: search?.hosts, isInUse, cut }
+		const watched = { scheduler, address, hosts: search?.hosts, isInUse, counters }
 		const lookouts = lookoutsOf(enabled === false ? undefined : links, watched, halfOpenAfterMs)
 		this.#ending.onEnd(() => {
 			// What still runs when the pool is ended may run on a dead link as well.
@@ -276,7 +275,7 @@ export class PoolCore<C extends object> {
 
 	/** The server may be another one than the connections were made to, or not the same any more: each is asked before it is handed out. */
 	doubt(): void {
-		this.#endpoint.doubt()
+		this.#endpoint.losses += 1
 	}
 
 	/**
@@ -288,7 +287,7 @@ export class PoolCore<C extends object> {
 	}
 
 	stats(): Stats {
-		return this.policy.counters.report(this.waiting, this.#endpoint.report(), this.#placed?.report())
+		return this.policy.counters.report(this.waiting, this.policy.budget.refusals, this.#endpoint.report(), this.#placed?.report())
 	}
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */

@@ -19,8 +19,10 @@ export interface Watched {
 	readonly hosts: readonly Host[] | undefined
 	/** Whether anybody has a connection or waits for one. */
 	isInUse(): boolean
-	/** A link was cut. */
-	cut(): void
+	readonly counters: {
+		/** Links that were cut. */
+		halfOpen: number
+	}
 }
 
 const scansPerWait = 8
@@ -196,7 +198,7 @@ export class Lookout<C extends object> implements Seeker {
 		const ms = Math.round(this.#now() - wait.sinceMs)
 		const text = `The connection to ${this.#pool.address} was closed: no answer came for ${ms} ms, and ${reason}.`
 		this.#outstanding.forget(wait)
-		this.#pool.cut()
+		this.#pool.counters.halfOpen += 1
 		this.#links.cut(wait.connection, new HoldfastError('HOLDFAST_LINK_LOST', text))
 	}
 }

@@ -155,11 +155,6 @@ export class Endpoint {
 
 	/** Another server has the part of the one that connections were made to so far. */
 	replaced(): void {
-	/** Connections that were made before this may be dead, although nobody has said so. */
-	doubt(): void {
-		this.losses += 1
-	}
-
 		this.generation += 1
 		this.losses += 1
 	}

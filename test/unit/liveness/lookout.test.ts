@@ -6,7 +6,7 @@ import { type FakeLink, says, stage } from './stage.ts'
 const detectionMs = 5_000
 
 test('where calls are answered the server is never asked, and nothing is left when the pool is quiet', async () => {
-	const { clock, lookout, links, send, receive, state } = stage(3)
+	const { clock, lookout, links, send, receive, state, counters } = stage(3)
 	lookout.watch()
 	for (let turn = 0; turn < 100; turn++) {
 		for (const link of links) send(link)
@@ -15,11 +15,11 @@ test('where calls are answered the server is never asked, and nothing is left wh
 	}
 	state.inUse = false
 	await clock.advance(1_000)
-	expect({ looks: state.looks, cuts: state.cuts, timers: clock.pendingTimers }).toEqual({ looks: 0, cuts: 0, timers: 0 })
+	expect({ looks: state.looks, cuts: counters.halfOpen, timers: clock.pendingTimers }).toEqual({ looks: 0, cuts: 0, timers: 0 })
 })
 
 test('where a server is silent, all that wait for it are cut within 5 s, and the endpoint is known as down', async () => {
-	const { clock, lookout, links, send, state, endpoint } = stage(5)
+	const { clock, lookout, links, send, state, counters, endpoint } = stage(5)
 	lookout.watch()
 	state.manner = 'is silent'
 	for (const link of links) send(link)
@@ -28,7 +28,7 @@ test('where a server is silent, all that wait for it are cut within 5 s, and the
 	expect(links[0]?.cutBy?.message).toMatch(
 		/^The connection to db:5432 was closed: no answer came for \d+ ms, and the server cannot be reached\.$/,
 	)
-	expect({ state: endpoint.state, looks: state.looks, cuts: state.cuts }).toEqual({ state: 'down', looks: 1, cuts: 5 })
+	expect({ state: endpoint.state, looks: state.looks, cuts: counters.halfOpen }).toEqual({ state: 'down', looks: 1, cuts: 5 })
 })
 
 test('where a call usually takes long, the bound holds as well', async () => {
@@ -65,13 +65,13 @@ test('patience grows with what calls usually take: fewer looks, never more', asy
 })
 
 test('a server that works on the call is asked again and again, and the call is left alone for as long as it takes', async () => {
-	const { clock, lookout, links, send, receive, state } = stage()
+	const { clock, lookout, links, send, receive, state, counters } = stage()
 	const [link] = links as [FakeLink]
 	lookout.watch()
 	send(link)
 	await clock.advance(3_600_000)
 	receive(link)
-	expect({ cuts: state.cuts, cutBy: link.cutBy }).toEqual({ cuts: 0, cutBy: undefined })
+	expect({ cuts: counters.halfOpen, cutBy: link.cutBy }).toEqual({ cuts: 0, cutBy: undefined })
 	expect(state.looks).toBeGreaterThan(1_000)
 	expect(link.keptAlive).toBeGreaterThan(0)
 })
@@ -103,7 +103,7 @@ test('what one look has found proves nothing when the answer comes after all', a
 })
 
 test('rows that keep coming are a sign of life, however long the whole answer takes', async () => {
-	const { clock, lookout, links, send, state } = stage()
+	const { clock, lookout, links, send, state, counters } = stage()
 	const [link] = links as [FakeLink]
 	lookout.watch()
 	state.manner = says('idle')
@@ -112,7 +112,7 @@ test('rows that keep coming are a sign of life, however long the whole answer ta
 		await clock.advance(500)
 		link.bytes += 1
 	}
-	expect({ looks: state.looks, cuts: state.cuts }).toEqual({ looks: 0, cuts: 0 })
+	expect({ looks: state.looks, cuts: counters.halfOpen }).toEqual({ looks: 0, cuts: 0 })
 })
 
 test('two servers at one address prove nothing by not knowing a connection', async () => {
@@ -206,7 +206,7 @@ test('an attempt of the pool that is under way without an answer serves as well'
 })
 
 test('time in which the process was too busy to read does not count', async () => {
-	const { clock, lookout, links, send, receive, state, isBusyFor } = stage()
+	const { clock, lookout, links, send, receive, state, counters, isBusyFor } = stage()
 	const [link] = links as [FakeLink]
 	lookout.watch()
 	for (let turn = 0; turn < 20; turn++) {
@@ -217,7 +217,7 @@ test('time in which the process was too busy to read does not count', async () =
 		receive(link)
 		await clock.advance(300)
 	}
-	expect({ looks: state.looks, cuts: state.cuts }).toEqual({ looks: 0, cuts: 0 })
+	expect({ looks: state.looks, cuts: counters.halfOpen }).toEqual({ looks: 0, cuts: 0 })
 })
 
 test('the end takes back what is planned and under way', async () => {

@@ -33,7 +33,7 @@ export function stage(count = 1, halfOpenAfterMs = 2_000) {
 	const scheduler = createScheduler({ clock: { ...clock, now: () => clock.now() + behindMs } })
 	const links: FakeLink[] = Array.from({ length: count }, () => ({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: 0 }))
 	const living = () => links.filter(({ cutBy }) => cutBy === undefined)
-	const state = { manner: says('working') as Manner, looks: 0, cuts: 0, inUse: true }
+	const state = { manner: says('working') as Manner, looks: 0, inUse: true }
 	const answer = (connections: readonly FakeLink[], on: Looking<FakeLink>) => {
 		const { manner } = state
 		if (manner === 'is silent') return
@@ -74,16 +74,15 @@ export function stage(count = 1, halfOpenAfterMs = 2_000) {
 			return () => once.done(timedOut(), undefined)
 		},
 	}
-	const cut = () => {
-		state.cuts += 1
-	}
-	const pool = { scheduler, address: 'db:5432', hosts: undefined, isInUse: () => state.inUse, cut }
+	const counters = { halfOpen: 0 }
+	const pool = { scheduler, address: 'db:5432', hosts: undefined, isInUse: () => state.inUse, counters }
 	return {
 		clock,
 		scheduler,
 		endpoint: scheduler.endpoint('db:5432'),
 		links,
 		state,
+		counters,
 		lookout: new Lookout(fake, pool, halfOpenAfterMs),
 		send: (link: FakeLink) => {
 			link.awaited = {}
