@@ -287,7 +287,7 @@ export class PoolCore<C extends object> {
 	}
 
 	stats(): Stats {
-		return this.policy.counters.report(this.waiting, this.policy.budget.refusals, this.#endpoint.report(), this.#placed?.report())
+		return this.policy.counters.report(this.waiting, this.#endpoint.report(), this.#placed?.report())
 	}
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */

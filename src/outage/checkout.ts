@@ -7,7 +7,6 @@ import { overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
 import type { Endpoint, Permit, Seeker } from './endpoint.ts'
 import type { Freshness } from './freshness.ts'
-import type { RetryBudget } from './retry-budget.ts'
 import type { Scheduler } from './scheduler.ts'
 import { UnderWay } from './underway.ts'
 import { type Request, tell, WaitingList } from './waiting-list.ts'
@@ -21,9 +20,12 @@ export interface CheckoutLimits<C extends object> {
 	readonly busyTimeoutMs: number | undefined
 	/** The error of that time limit, as the bare pool words it. */
 	busyTimeoutError(): Error
-	readonly freshness: Freshness<C>
+	/** A connection that was used so long ago, or longer, is asked before it is handed out; Infinity for never. */
+	readonly checkIdleAfterMs: number
 }
 
+	/** The time, to within a second or so: for that. */
+	now(): number
 export class Checkout<C extends object> implements Seeker {
 	readonly #source: ConnectionSource<C>
 	readonly #endpoint: Endpoint
@@ -40,6 +42,7 @@ export class Checkout<C extends object> implements Seeker {
 	#asking = 0
 	#opening = 0
 	#ordered = false
+
 	constructor(source: ConnectionSource<C>, endpoint: Endpoint, scheduler: Scheduler, ending: Ending, limits: CheckoutLimits<C>) {
 		this.#source = source
 		this.#endpoint = endpoint
@@ -116,7 +119,6 @@ export class Checkout<C extends object> implements Seeker {
 					// Served before the gate hears of it: it would open a second connection for the same caller.
 					this.#serve(connection)
 					permit.opened()
-					this.#budget.opened(this.#scheduler.clock.now())
 				}
 				this.#pump()
 			},
@@ -136,19 +138,10 @@ export class Checkout<C extends object> implements Seeker {
 
 	#openFailed(permit: Permit, error: unknown): void {
 		const fault = faultOfOpening(error)
-		if (fault.retryable) {
-			// The attempt was for the caller at the head. Before the gate hears of it, which may let the next one through at once.
-			const refused = this.#budget.mayConnectAgain(fault.kind, this.#scheduler.clock.now()) ? undefined : this.#line.shift()
-			this.#line.halted()
-			permit.failed(fault, error)
-			if (refused === undefined) return
-			this.#budget.refuse(error)
-			tell(refused, error, undefined)
-		} else {
-			// Most refusals concern the caller at the head. A wrong password hits all whom no other connection could serve: it is tried once.
-			const hitsAll = areCredentials(fault) && this.#source.total() <= this.#opening
-			const refused = [this.#line.shift()]
-			while (hitsAll && this.#line.size > 0) refused.push(this.#line.shift())
+		if (fault.retryable) permit.failed(fault, error)
+		else {
+			// A wrong password concerns the caller at the head; the others try for themselves.
+			const request = this.#line.shift()
 			permit.refused()
 			if (request !== undefined) tell(request, error, undefined)
 		}
