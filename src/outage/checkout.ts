@@ -20,12 +20,9 @@ export interface CheckoutLimits<C extends object> {
 	readonly busyTimeoutMs: number | undefined
 	/** The error of that time limit, as the bare pool words it. */
 	busyTimeoutError(): Error
-	/** A connection that was used so long ago, or longer, is asked before it is handed out; Infinity for never. */
-	readonly checkIdleAfterMs: number
+	readonly freshness: Freshness<C>
 }
 
-	/** The time, to within a second or so: for that. */
-	now(): number
 export class Checkout<C extends object> implements Seeker {
 	readonly #source: ConnectionSource<C>
 	readonly #endpoint: Endpoint
