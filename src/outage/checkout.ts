@@ -47,7 +47,6 @@ export class Checkout<C extends object> implements Seeker {
 		this.#ending = ending
 		this.#limits = limits
 		this.#freshness = limits.freshness
-		this.#budget = scheduler.budget(endpoint)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
 		this.#line = new WaitingList(scheduler, {
 			signal: limits.signal,
