@@ -49,6 +49,9 @@ export function look<C extends object>(
 				permit.failed(fault, error)
 				return { what: 'silence' }
 			}
+		} else if (fault.kind === 'too_many_connections') {
+			// One connection more than the pool's own: no reason to hold anybody up.
+			permit.abandoned()
 		} else if (fault.retryable) permit.failed(fault, error)
 		else permit.refused()
 		return { what: 'nothing' }

@@ -155,13 +155,11 @@ export class Lookout<C extends object> implements Seeker {
 		}
 	}
 
-	/** Others have tried to connect, and were not answered, since anything was heard. */
+	/** Others try to connect, and are not answered for as long as a look may take, and nothing else was heard meanwhile. */
 	#isUnreachable(): boolean {
-		const endpoint = this.#endpoint
-		const { heardAtMs } = this.#outstanding
-		const { unansweredSinceMs } = endpoint
-		if (endpoint.state === 'down' && endpoint.lastFault?.kind === 'connect_timeout') return heardAtMs < this.#now() - this.#patience.nowMs
-		return unansweredSinceMs !== undefined && this.#now() - unansweredSinceMs >= this.#lookMs && heardAtMs < unansweredSinceMs
+		const { unansweredSinceMs } = this.#endpoint
+		if (unansweredSinceMs === undefined || this.#now() - unansweredSinceMs < this.#lookMs) return false
+		return this.#outstanding.heardAtMs < unansweredSinceMs
 	}
 
 	#judge(seen: Seen<C>, beganAtMs: number): void {

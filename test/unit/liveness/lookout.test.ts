@@ -181,16 +181,41 @@ test.each(['refuses', 'is a pooler'] as const)('a server that %s has answered, a
 	expect(link.cutBy).toBeUndefined()
 })
 
-test('a server that is known to be silent needs no look of its own', async () => {
+test('that connections could not be made some time ago is no proof of anything', async () => {
+	const { clock, lookout, links, send, endpoint } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const
+	endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
+	await clock.advance(60_000)
+	expect(endpoint.state).toBe('down')
+	send(link)
+	await clock.advance(60_000)
+	expect(link.cutBy).toBeUndefined()
+	expect(endpoint.state).not.toBe('down')
+})
+
+test('where a server is down and still silent, the bound holds as well', async () => {
 	const { clock, lookout, links, send, state, endpoint } = stage()
 	const [link] = links as [FakeLink]
 	lookout.watch()
-	await clock.advance(1_000)
 	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const
-	endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
+	for (let failures = 0; failures < 10; failures++) endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
+	state.manner = 'is silent'
 	send(link)
-	await clock.advance(2_500)
-	expect({ looks: state.looks, isCut: link.cutBy !== undefined }).toEqual({ looks: 0, isCut: true })
+	await clock.advance(detectionMs)
+	expect(link.cutBy).toBeDefined()
+})
+
+test('a server that is full is not held to be down for the sake of a look', async () => {
+	const { clock, lookout, links, send, state, endpoint } = stage()
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	state.manner = 'is full'
+	send(link)
+	await clock.advance(60_000)
+	expect(state.looks).toBeGreaterThan(3)
+	expect({ cutBy: link.cutBy, outages: endpoint.outages }).toEqual({ cutBy: undefined, outages: 0 })
 })
 
 test('an attempt of the pool that is under way without an answer serves as well', async () => {

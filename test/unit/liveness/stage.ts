@@ -17,12 +17,14 @@ export interface FakeLink {
 export type Manner =
 	| 'is silent'
 	| 'refuses'
+	| 'is full'
 	| 'is a pooler'
 	| { readonly server?: string; readonly says: (link: FakeLink) => Sight | undefined }
 
 export const says = (presence: Sight['presence'], ageMs?: number): Manner => ({ says: () => ({ presence, ageMs }) })
 
 const refused = () => Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED', syscall: 'connect' })
+const full = () => Object.assign(new Error('Too many connections'), { code: 'ER_CON_COUNT_ERROR', errno: 1040 })
 const timedOut = () => Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' })
 const answerMs = 5
 
@@ -38,6 +40,7 @@ export function stage(count = 1, halfOpenAfterMs = 2_000) {
 		const { manner } = state
 		if (manner === 'is silent') return
 		if (manner === 'refuses') return on.done(refused(), undefined)
+		if (manner === 'is full') return on.done(full(), undefined)
 		on.connected()
 		if (manner === 'is a pooler') return on.done(undefined, undefined)
 		const of = new Map<FakeLink, Sight>()
