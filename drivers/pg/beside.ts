@@ -26,6 +26,10 @@ export class Beside implements Places {
 		return this.#own !== 'primary'
 	}
 
+	get hasHosts(): boolean {
+		return this.#own !== undefined
+	}
+
 	/** The connections of that kind. */
 	of(wanted: Wanted): PgCore {
 		if (wanted === this.#own) return this.#core
@@ -69,11 +73,11 @@ export class Beside implements Places {
 	}
 }
 
-/** A pool of pg's own class with the settings of this one, whose new connections its listeners hear of. */
-export function poolLike(pool: PgPool, bare: PgPool): PgPool {
+/** A pool of pg's own class with the settings of this one, and limits of its own, whose new connections its listeners hear of. */
+export function poolLike(pool: PgPool, bare: PgPool, limits: object = {}): PgPool {
 	const Pool = bare.constructor as new (options: object) => PgPool
 	const { password } = pool.options as { password?: unknown }
-	const like = new Pool({ ...pool.options, ...(password !== undefined && { password }), min: 0, Client: pool.Client })
+	const like = new Pool({ ...pool.options, ...(password !== undefined && { password }), min: 0, ...limits, Client: pool.Client })
 	like.on('connect', (client) => pool.emit('connect', client))
 	return like
 }

@@ -42,6 +42,14 @@ export function execute(client: PgClient, text: string): Promise<unknown> {
 }
 
 const heard = new WeakSet<PgClient>()
+const refusals = new WeakMap<PgClient, { readonly code?: string | undefined }>()
+
+/** The server's last refusal of a write on this connection, once. */
+export function refusalOn(client: PgClient): object | undefined {
+	const refusal = refusals.get(client)
+	if (refusal !== undefined) refusals.delete(client)
+	return refusal
+}
 
 /** One listener for the client's whole life, so that none of its errors ends the process; no call has to add one. */
 export function listen(client: PgClient, broken: (client: PgClient) => void): void {
@@ -50,4 +58,8 @@ export function listen(client: PgClient, broken: (client: PgClient) => void): vo
 	client.on('error', () => broken(client))
 	hearStatus(client)
 	countCommands(client)
+	// read_only_sql_transaction: borrowers meet it themselves, and return the connection as if it were well.
+	client.connection?.on?.('errorMessage', (message) => {
+		if (message?.code === '25006') refusals.set(client, message)
+	})
 }

@@ -3,7 +3,7 @@ import { type Call, type Fault, PoolCore, type Wanted } from '../../src/driver.t
 import { cut, whenQuiet } from './client.ts'
 import { Refusals } from './read-only.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
-import { isBusy } from './state.ts'
+import { isBusy, isUsable } from './state.ts'
 
 type Request = Parameters<PoolCore<PgClient>['borrow']>[0]
 
@@ -15,6 +15,8 @@ export interface Places {
 	readonly forReading: PgCore
 	/** Where a write, or what may be one, has to go. */
 	readonly forWriting: PgCore
+	/** Whether there are hosts to choose from. */
+	readonly hasHosts: boolean
 	/** The connections of that kind. */
 	of(wanted: Wanted): PgCore
 	/** Whether there are connections beside the pool's own. */
@@ -64,6 +66,17 @@ export class PgCore extends PoolCore<PgClient> {
 	override turnedReadOnly(client: PgClient, fault: Fault, error: unknown): void {
 		super.turnedReadOnly(client, fault, error)
 		this.moveWaiting()
+	}
+
+	/** Puts a connection back on which nothing was done; one that is not well is closed. */
+	giveBackOrDrop(client: PgClient): void {
+		if (isUsable(client)) client.release()
+		else {
+			this.lost(client)
+			client.release(true)
+			cut(client)
+		}
+		this.returned()
 	}
 
 	/** A connection for a transaction, at the server that it needs. */

@@ -29,6 +29,7 @@ import type { Notification } from './listen-link.ts'
 import { endTogether, forListening, poolBeside } from './listen-pool.ts'
 import { makeCore } from './make-core.ts'
 import { CallbackStatement, PromisedStatement, snapshot, snapshotValues } from './query.ts'
+import { type ReadOptions, Reads, type Routed } from './replica.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { refusePending } from './source.ts'
 import { rejection } from './stack.ts'
@@ -39,7 +40,7 @@ import { PgTransaction, PgTransactionDriver } from './transaction.ts'
 import type { Witness } from './witness.ts'
 import { XactWitness } from './xact.ts'
 
-export type { Gap, ListenOptions, Notification, QueryOptions, Stats, TransactionOptions, Unlisten }
+export type { Gap, ListenOptions, Notification, QueryOptions, ReadOptions, Stats, TransactionOptions, Unlisten }
 
 /** Options of `holdfast(pool, options)`. */
 export interface HoldfastOptions extends PoolOptions {
@@ -61,7 +62,17 @@ export interface Transaction {
 /** What `holdfast` adds to a pool. */
 export interface HoldfastMethods {
 	/** As pg's, and: `idempotent`, `deadlineMs`, `signal`, `label` and `priority` in the config object. */
-	query<R extends QueryResultRow = QueryResultRow>(config: QueryConfig & QueryOptions, values?: unknown[]): Promise<QueryResult<R>>
+	query<R extends QueryResultRow = QueryResultRow>(
+		config: QueryConfig & QueryOptions & ReadOptions,
+		values?: unknown[],
+	): Promise<QueryResult<R>>
+	/** A statement that says where it may go: `pool.query('SELECT …', { target: 'replica', maxLagMs: 1_000 })`. */
+	query<R extends QueryResultRow = QueryResultRow>(text: string | QueryConfig, options: QueryOptions & ReadOptions): Promise<QueryResult<R>>
+	query<R extends QueryResultRow = QueryResultRow>(
+		text: string | QueryConfig,
+		values: unknown[] | undefined,
+		options: QueryOptions & ReadOptions,
+	): Promise<QueryResult<R>>
 	/**
 	 * Runs `fn` in a transaction and resolves with its value once the commit is certain. On a transient fault the whole function runs
 	 * again, in a new transaction. Rejects with the error of the function or of the database; with an InDoubtError where a COMMIT was
@@ -169,6 +180,7 @@ function replacedMethods(
 	driver: PgTransactionDriver,
 	once: (query: OnceQuery, values: unknown) => Promise<unknown>,
 ): PoolMethods {
+	const reads = new Reads(core)
 	return {
 		connect: (callback?: unknown) => {
 			if (pool.ending) return bare.connect.call(pool, callback as ConnectCallback)
@@ -176,12 +188,24 @@ function replacedMethods(
 			return promised(pool.Promise, (done) => lend(core, driver, (error, client) => done(error, client)))
 		},
 		query: (text: unknown, values?: unknown, callback?: unknown) => {
-			const done = (typeof values === 'function' ? values : callback) as QueryCallback | undefined
+			const last = typeof values === 'function' ? values : callback
+			const done = typeof last === 'function' ? (last as QueryCallback) : undefined
 			const given = typeof values === 'function' ? undefined : values
 			if (pool.ending || typeof text === 'function') return bare.query.call(pool, text, values, callback)
 			if (typeof (text as Submittable | null | undefined)?.submit === 'function') {
 				const promise = runSubmittable(core, text as Submittable, done)
 				return done === undefined ? promise : undefined
+			}
+			let routed: Routed | undefined
+			try {
+				routed = reads.routed(text, given, callback)
+			} catch (error) {
+				if (done !== undefined) throw error
+				return (pool.Promise ?? Promise).reject(error)
+			}
+			if (routed !== undefined && !isOnce(routed.config)) {
+				if (done !== undefined) return reads.run(routed, done)
+				return promised(pool.Promise, (settled) => reads.run(routed, settled))
 			}
 			if (isOnce(text))
 				return settleInto(

@@ -1,7 +1,8 @@
 /** How does a connection get to a borrower of `pool.connect()`, and back? */
-import { cut } from './client.ts'
+import { cut, refusalOn } from './client.ts'
 import type { PgCore } from './core.ts'
 import { Loan } from './loan.ts'
+import { faultOfRefusal } from './read-only.ts'
 import type { ConnectCallback, PgClient } from './shape.ts'
 import { isAlive, isClean, openCursors } from './state.ts'
 import type { PgTransactionDriver } from './transaction.ts'
@@ -61,8 +62,24 @@ function takeBack(core: PgCore, client: PgClient, release: PgClient['release'], 
 	core.whenQuiet(client, core.queryTimeoutMs, () => {
 		// A transaction is still open on it, or it is dead: the next borrower must not get it.
 		const dirty = isAlive(client) && !isClean(client)
+		const refusal = refusalOn(client)
+		if (refusal !== undefined && !dirty && isAlive(client)) return takeBackRefused(core, client, release, refusal)
 		if (dirty) core.policy.counters.discarded += 1
 		release(dirty ? true : undefined)
+		core.returned()
+	})
+}
+
+/** Its borrower was refused a write. If the server takes none the others must not meet the same. */
+function takeBackRefused(core: PgCore, client: PgClient, release: PgClient['release'], error: object): void {
+	const call = core.call({})
+	const fault = call.classify(error, 'statement')
+	faultOfRefusal(core, client, error, fault, call).then(({ scope }) => {
+		if (scope === 'endpoint' || scope === 'connection') {
+			core.lost(client)
+			release(error)
+			cut(client)
+		} else release()
 		core.returned()
 	})
 }

@@ -94,7 +94,7 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 		return !writers.has(this) && this.reads() ? beside.forReading : beside.forWriting
 	}
 
-	private runAt(core: PgCore): void {
+	protected runAt(core: PgCore): void {
 		this.#call.waiting()
 		core.borrow(this)
 	}

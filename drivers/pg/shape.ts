@@ -17,6 +17,8 @@ export interface Submittable {
 	handleReadyForQuery?(connection: unknown): unknown
 	callback?: QueryCallback | undefined
 	readonly text?: unknown
+	/** Of a prepared statement. */
+	name?: string | undefined
 	/** pg-cursor: where it stands, and how it ends early. pg-query-stream keeps its cursor in `cursor`. */
 	readonly state?: string
 	readonly read?: unknown
@@ -76,6 +78,7 @@ export interface PgClient extends EventEmitter {
 		readonly stream: { destroy(error?: Error): unknown }
 		prependListener?(event: 'readyForQuery', listener: (message: { status: 'I' | 'T' | 'E' }) => void): unknown
 		on?(event: 'commandComplete', listener: () => void): unknown
+		on?(event: 'errorMessage', listener: (message: { readonly code?: string | undefined } | undefined) => void): unknown
 	}
 	/** pg-native only. */
 	_hasActiveQuery?(): unknown

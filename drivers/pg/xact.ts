@@ -21,10 +21,12 @@ interface Session {
 
 /**
  * Changes with every crash recovery, because that discards the statistics, and with every promotion, because that starts a timeline.
- * A clean restart keeps both. After a crash an id whose WAL was never flushed is handed out again: its status is then somebody else's.
+ * The server's own address is in it for two replicas that were promoted one after the other: each begins the same timeline, and copies of one
+ * data folder have their statistics from it. A clean restart at the same address keeps all of it. After a crash an id whose WAL was never flushed is handed out again: its status is then somebody else's.
  */
 export const crashEpoch = `(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text
-	|| '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
+	|| '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+	|| '/' || coalesce(host(inet_server_addr()), '') || ':' || coalesce(inet_server_port()::text, '')`
 
 // PostgreSQL 13 renamed the functions.
 const versions = {

@@ -2,7 +2,6 @@
 import type { ServerRole } from '../contract.ts'
 import type { FaultKind } from '../fault.ts'
 import type { Endpoint, EndpointState } from '../outage/endpoint.ts'
-import type { Scheduler } from '../outage/scheduler.ts'
 import { addressOf, type Host } from './host.ts'
 import type { Wanted } from './role.ts'
 
@@ -63,7 +62,10 @@ export class HostList {
 	/** It was found here. Where it was found elsewhere before, connections of that time belong to a server that was replaced. */
 	foundAt(host: Host): void {
 		const before = this.#found
-		if (before !== undefined && addressOf(before) !== addressOf(host)) this.#endpoint.replaced()
+		if (before !== undefined && addressOf(before) !== addressOf(host)) {
+			this.#endpoint.replaced()
+			this.forget(before)
+		}
 		this.#found = host
 		this.#foundIn = this.#endpoint.generation
 	}
@@ -87,15 +89,17 @@ export class HostList {
 		this.#roles.set(addressOf(host), role)
 	}
 
-	roleOf(host: Host): ServerRole | undefined {
-		return this.#roles.get(addressOf(host))
+	/** What it said of itself is old news. */
+	forget(host: Host): void {
+		this.#roles.delete(addressOf(host))
 	}
 
-	report(hosts: readonly Host[], scheduler: Scheduler): HostReport[] {
-		return hosts.map((host) => {
-			const address = addressOf(host)
-			const { state, lastFault } = scheduler.endpoint(address).report()
-			return { address, role: this.#roles.get(address), state, lastFault: lastFault?.kind }
-		})
+	report(hosts: Iterable<Endpoint>): HostReport[] {
+		return Array.from(hosts, ({ address, state, lastFault }) => ({
+			address,
+			role: this.#roles.get(address),
+			state,
+			lastFault: lastFault?.kind,
+		}))
 	}
 }

@@ -112,17 +112,19 @@ class WritableSource<C extends object> extends PlacedSource<C> {
 /** Several hosts. */
 class HostSource<C extends object> extends PlacedSource<C> {
 	readonly #region: Region<C>
-	readonly #members: readonly Endpoint[]
+	readonly #members: ReadonlyMap<string, Endpoint>
 	readonly #member = { capacity: 0, open: () => false }
 	readonly #met = new WeakMap<C, { readonly at: Endpoint; readonly generation: number }>()
 
 	constructor(source: ConnectionSource<C>, openAt: OpenAt<C>, { hosts, wanted }: HostSearch, endpoint: Endpoint, scheduler: Scheduler) {
 		super(source)
 		const met = (connection: C, at: Endpoint) => this.#met.set(connection, { at, generation: at.generation })
-		this.#region = { scheduler, endpoint, list: HostList.of(endpoint), hosts, wanted, openAt, met }
 		// For as long as somebody has them in a list their state is kept.
-		this.#members = hosts.map((host) => scheduler.endpoint(addressOf(host)))
-		for (const host of this.#members) host.join(this.#member)
+		const members = new Map(hosts.map((host) => [addressOf(host), scheduler.endpoint(addressOf(host))]))
+		this.#members = members
+		for (const host of members.values()) host.join(this.#member)
+		const at = (host: Host) => members.get(addressOf(host)) as Endpoint
+		this.#region = { scheduler, endpoint, list: HostList.of(endpoint), hosts, at, wanted, openAt, met }
 	}
 
 	override open(done: Done<C>): () => void {
@@ -132,8 +134,7 @@ class HostSource<C extends object> extends PlacedSource<C> {
 	}
 
 	override report(): HostReport[] {
-		const { list, hosts, scheduler } = this.#region
-		return list.report(hosts, scheduler)
+		return this.#region.list.report(this.#members.values())
 	}
 
 	/** Its host is asked by one at a time until it has answered. */
@@ -146,7 +147,7 @@ class HostSource<C extends object> extends PlacedSource<C> {
 
 	override end(): void {
 		const { scheduler } = this.#region
-		for (const host of this.#members) {
+		for (const host of this.#members.values()) {
 			host.leave(this.#member)
 			scheduler.release(host)
 		}

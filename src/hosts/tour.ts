@@ -18,6 +18,8 @@ export interface Region<C extends object> {
 	readonly list: HostList
 	readonly hosts: readonly Host[]
 	readonly wanted: Wanted
+	/** What is known of a host, for everybody who talks to it. */
+	at(host: Host): Endpoint
 	readonly openAt: OpenAt<C>
 	/** The connection was made at this endpoint. */
 	met(connection: C, at: Endpoint): void
@@ -31,7 +33,7 @@ interface Stop {
 
 /** A server that is being asked. */
 interface Asking {
-	giveUp(): void
+	giveUp(timedOut: boolean): void
 }
 
 // As long as "happy eyeballs" waits for an address before it tries the next as well (RFC 8305, section 5).
@@ -53,11 +55,13 @@ export class Tour<C extends object> {
 	#errors: unknown[] = []
 	#nextPass: WakeUp | undefined
 	#settled = false
+	readonly #startedAtMs: number
 
 	constructor(region: Region<C>, done: (error: unknown, connection: C | undefined) => void) {
 		this.#in = region
 		this.#done = done
 		this.#queue = orderOf(region)
+		this.#startedAtMs = region.scheduler.clock.now()
 	}
 
 	start(): void {
@@ -69,7 +73,9 @@ export class Tour<C extends object> {
 	giveUp(): void {
 		this.#queue = []
 		this.#again = []
-		for (const asking of [...this.#asking]) asking.giveUp()
+		const { scheduler, endpoint } = this.#in
+		const timedOut = scheduler.clock.now() - this.#startedAtMs >= endpoint.probeTimeoutMs
+		for (const asking of [...this.#asking]) asking.giveUp(timedOut)
 		this.#fail()
 	}
 
@@ -96,7 +102,9 @@ export class Tour<C extends object> {
 
 	#ask(stop: Stop): void {
 		const { scheduler, openAt, list } = this.#in
-		const endpoint = scheduler.endpoint(addressOf(stop.host) + (stop.address === undefined ? '' : `#${stop.address}`))
+		const { host, address } = stop
+		// An address of several belongs to the look-up: it is known for as long as it is being asked.
+		const endpoint = address === undefined ? this.#in.at(host) : scheduler.endpoint(`${addressOf(host)}#${address}`)
 		const permit = endpoint.attempt()
 		if (permit === undefined) {
 			this.#again.push(stop)
@@ -115,9 +123,10 @@ export class Tour<C extends object> {
 			return true
 		}
 		const asking: Asking = {
-			giveUp: () => {
+			giveUp: (timedOut) => {
+				// One that was silent for as long as an attempt may take has failed. Of the others nothing is known.
+				if (!(timedOut && isSilent) && leave()) permit.abandoned()
 				stopOpening()
-				if (leave()) permit.abandoned()
 			},
 		}
 		const patience = wakeUps.at(clock.now() + patienceMs, () => {
@@ -133,6 +142,10 @@ export class Tour<C extends object> {
 			return this.#suits(said)
 		}
 		const opened = (error: unknown, connection: C | undefined) => {
+			answered(error, connection)
+			if (address !== undefined) scheduler.release(endpoint)
+		}
+		const answered = (error: unknown, connection: C | undefined) => {
 			if (!leave()) return
 			if (connection !== undefined) {
 				this.#in.met(connection, endpoint)
@@ -141,11 +154,14 @@ export class Tour<C extends object> {
 				return permit.opened()
 			}
 			if (role !== undefined && !this.#suits(role)) {
-				permit.opened()
+				// It answers; but that is no news for those who have found it to take no writes.
+				if (role !== 'primary' && endpoint.lastFault?.kind === 'read_only') permit.abandoned()
+				else permit.opened()
 				this.#answered.push({ address: addressOf(stop.host), role })
 				this.#again.push(stop)
 				return this.#next()
 			}
+			list.forget(stop.host)
 			const fault = classify(error, { phase: 'connect' })
 			if (fault.retryable) permit.failed(fault, error)
 			else {
@@ -215,19 +231,19 @@ export class Tour<C extends object> {
 		this.#settled = true
 		const { list, scheduler } = this.#in
 		scheduler.wakeUps.cancel(this.#nextPass)
-		for (const asking of [...this.#asking]) asking.giveUp()
+		for (const asking of [...this.#asking]) asking.giveUp(false)
 		this.#done(error, connection)
 		list.left(this)
 	}
 }
 
 /** The one that had it last; then those not known to be down; replicas in turn, so that they share the load. */
-function orderOf<C extends object>({ hosts, list, wanted, scheduler }: Region<C>): Stop[] {
+function orderOf<C extends object>({ hosts, list, wanted, at }: Region<C>): Stop[] {
 	const { found } = list
 	const turn = wanted === 'replica' || wanted === 'prefer-replica' ? list.turn++ % hosts.length : 0
 	const rank = (host: Host): number => {
 		if (found !== undefined && addressOf(found) === addressOf(host)) return 0
-		return scheduler.endpoint(addressOf(host)).state === 'down' ? 2 : 1
+		return at(host).state === 'down' ? 2 : 1
 	}
 	return [...hosts.slice(turn), ...hosts.slice(0, turn)].map((host) => ({ host })).sort((a, b) => rank(a.host) - rank(b.host))
 }

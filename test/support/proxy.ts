@@ -17,6 +17,8 @@ const conversations = { postgres: postgresConversation, mysql: mysqlConversation
 
 export interface ProxyOptions {
 	readonly target: { readonly host: string; readonly port: number }
+	/** Where it listens. Default: a free port of 127.0.0.1. */
+	readonly listenAt?: { readonly host: string; readonly port?: number }
 	/** How to read messages; `mysql` is MariaDB's, too. Default `postgres`. */
 	readonly protocol?: keyof typeof conversations
 }
@@ -68,13 +70,13 @@ export interface FaultProxy {
 
 /** Starts a proxy on a free port of 127.0.0.1. When the target refuses a connection, the client's is reset. */
 export async function startProxy(options: ProxyOptions): Promise<FaultProxy> {
-	const proxy = new TcpProxy(options, await freePort())
+	const proxy = new TcpProxy(options, options.listenAt?.port ?? (await freePort()))
 	await proxy.accept()
 	return proxy
 }
 
 class TcpProxy implements FaultProxy {
-	readonly host = '127.0.0.1'
+	readonly host: string
 	attempts = 0
 	openConnections = 0
 	inFlightAttempts = 0
@@ -88,9 +90,10 @@ class TcpProxy implements FaultProxy {
 	readonly #links = new Set<Link>()
 
 	constructor(
-		{ target, protocol = 'postgres' }: ProxyOptions,
+		{ target, protocol = 'postgres', listenAt }: ProxyOptions,
 		readonly port: number,
 	) {
+		this.host = listenAt?.host ?? '127.0.0.1'
 		this.#target = target
 		this.#converse = conversations[protocol]
 	}
