@@ -22,6 +22,17 @@ type ConnectionClass = new (options: { config: ConnectionConfig }) => OwnConnect
 // Node.js has the system ask ten times, a second apart (Node.js manual, "socket.setKeepAlive").
 const keepAliveDelayMs = 1_000
 
+// What Linux does where nothing else was said (tcp(7), tcp_keepalive_time).
+const systemsDelayMs = 7_200_000
+
+/** mysql2's own options. */
+interface KeepAlive {
+	readonly enableKeepAlive?: boolean
+	readonly keepAliveInitialDelay?: number
+}
+
+const hasSession = (connection: Mysql2Connection): boolean => (connection as { authorized?: boolean }).authorized === true
+
 const socketOf = (connection: Mysql2Connection): Socket => connection.stream as Socket
 
 export class Mysql2Links implements Links<Mysql2Connection> {
@@ -37,8 +48,7 @@ export class Mysql2Links implements Links<Mysql2Connection> {
 		const found: Mysql2Connection[] = []
 		for (let at = 0; at < all.length; at++) {
 			const connection = all.get(at)
-			if (connection !== undefined && isAlive(connection) && (connection as { authorized?: boolean }).authorized === true)
-				found.push(connection)
+			if (connection !== undefined && isAlive(connection)) found.push(connection)
 		}
 		return found
 	}
@@ -49,24 +59,28 @@ export class Mysql2Links implements Links<Mysql2Connection> {
 
 	/** A stream that is not read fast enough has paused its connection. */
 	awaited(connection: Mysql2Connection): object | undefined {
-		return connection._paused ? undefined : (connection._command ?? undefined)
+		return connection._paused || !hasSession(connection) ? undefined : (connection._command ?? undefined)
 	}
 
 	bytesRead(connection: Mysql2Connection): number {
 		return socketOf(connection).bytesRead ?? 0
 	}
 
-	keepAlive(connection: Mysql2Connection): void {
-		if (this.#keptAlive.has(connection)) return
-		this.#keptAlive.add(connection)
-		socketOf(connection).setKeepAlive?.(true, keepAliveDelayMs)
+	keepAlive(connection: Mysql2Connection, on: boolean): void {
+		if (this.#keptAlive.has(connection) === on) return
+		if (on) this.#keptAlive.add(connection)
+		else this.#keptAlive.delete(connection)
+		const { enableKeepAlive, keepAliveInitialDelay } = connection.config as KeepAlive
+		const own = keepAliveInitialDelay || systemsDelayMs
+		socketOf(connection).setKeepAlive?.(on || enableKeepAlive === true, on ? keepAliveDelayMs : own)
 	}
 
 	cut(connection: Mysql2Connection, error: Error): void {
 		cut(connection, error)
 	}
 
-	look(connections: readonly Mysql2Connection[], on: Looking<Mysql2Connection>): () => void {
+	look(all: readonly Mysql2Connection[], on: Looking<Mysql2Connection>): () => void {
+		const connections = all.filter(hasSession)
 		let connection: OwnConnection | undefined
 		let isOver = false
 		const over = (error: unknown, sights: Sights<Mysql2Connection> | undefined) => {
@@ -91,8 +105,12 @@ export class Mysql2Links implements Links<Mysql2Connection> {
 		} catch (error) {
 			process.nextTick(over, error, undefined)
 		}
-		// As mysql2 words its own time limit.
-		return () => over(Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' }), undefined)
+		return () => {
+			// A server that takes its time with a new connection is there.
+			if (connection !== undefined && this.bytesRead(connection) > 0) over(undefined, undefined)
+			// As mysql2 words its own time limit.
+			else over(Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' }), undefined)
+		}
 	}
 }
 

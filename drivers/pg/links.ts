@@ -16,6 +16,17 @@ interface Socket {
 // Node.js has the system ask ten times, a second apart (Node.js manual, "socket.setKeepAlive").
 const keepAliveDelayMs = 1_000
 
+// What Linux does where nothing else was said (tcp(7), tcp_keepalive_time).
+const systemsDelayMs = 7_200_000
+
+/** pg's own options. */
+interface KeepAlive {
+	readonly keepAlive?: boolean
+	readonly keepAliveInitialDelayMillis?: number
+}
+
+const hasSession = ({ processID }: PgClient): boolean => processID !== null && processID !== undefined
+
 const socketOf = (client: PgClient): Socket => (client.connection?.stream ?? {}) as Socket
 
 export class PgLinks implements Links<PgClient> {
@@ -28,7 +39,7 @@ export class PgLinks implements Links<PgClient> {
 
 	/** Not those of pg-native, whose sockets are out of reach. */
 	connections(): PgClient[] {
-		return this.#pool._clients.filter((client) => client.connection !== undefined && client.processID != null && isAlive(client))
+		return this.#pool._clients.filter((client) => client.connection !== undefined && isAlive(client))
 	}
 
 	hostOf(client: PgClient): Host {
@@ -37,7 +48,7 @@ export class PgLinks implements Links<PgClient> {
 	}
 
 	awaited(client: PgClient): object | undefined {
-		if (!isBusy(client) || socketOf(client).isPaused?.() === true) return undefined
+		if (!hasSession(client) || !isBusy(client) || socketOf(client).isPaused?.() === true) return undefined
 		const query = activeQuery(client)
 		const state = query?.cursor?.state ?? (query?.read === undefined ? undefined : query.state)
 		// A cursor waits for its reader.
@@ -49,17 +60,21 @@ export class PgLinks implements Links<PgClient> {
 		return socketOf(client).bytesRead ?? 0
 	}
 
-	keepAlive(client: PgClient): void {
-		if (this.#keptAlive.has(client)) return
-		this.#keptAlive.add(client)
-		socketOf(client).setKeepAlive?.(true, keepAliveDelayMs)
+	keepAlive(client: PgClient, on: boolean): void {
+		if (this.#keptAlive.has(client) === on) return
+		if (on) this.#keptAlive.add(client)
+		else this.#keptAlive.delete(client)
+		const { keepAlive, keepAliveInitialDelayMillis } = this.#pool.options as KeepAlive
+		const own = keepAliveInitialDelayMillis || systemsDelayMs
+		socketOf(client).setKeepAlive?.(on || keepAlive === true, on ? keepAliveDelayMs : own)
 	}
 
 	cut(client: PgClient, error: Error): void {
 		cut(client, error)
 	}
 
-	look(clients: readonly PgClient[], on: Looking<PgClient>): () => void {
+	look(all: readonly PgClient[], on: Looking<PgClient>): () => void {
+		const clients = all.filter(hasSession)
 		let client: PgClient | undefined
 		let isOver = false
 		const over = (error: unknown, sights: Sights<PgClient> | undefined) => {
@@ -88,8 +103,12 @@ export class PgLinks implements Links<PgClient> {
 		} catch (error) {
 			process.nextTick(over, error, undefined)
 		}
-		// As pg words its own time limit.
-		return () => over(new Error('timeout expired'), undefined)
+		return () => {
+			// A server that takes its time with a new connection is there.
+			if (client !== undefined && this.bytesRead(client) > 0) over(undefined, undefined)
+			// As pg words its own time limit.
+			else over(new Error('timeout expired'), undefined)
+		}
 	}
 }
 

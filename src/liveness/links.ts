@@ -32,23 +32,29 @@ export interface Sights<C extends object> {
 export interface Looking<C extends object> {
 	/** There is a session: the server can be reached. */
 	connected(): void
-	/** Called once. Without an error and without sights the server answers, but cannot know our connections: a pooler stands in between. */
+	/**
+	 * Called once. Without an error and without sights the server answers, but does not tell of our connections: it takes its time, or a
+	 * pooler stands in between.
+	 */
 	done(error: unknown, sights: Sights<C> | undefined): void
 }
 
 /** The links of one pool. */
 export interface Links<C extends object> {
-	/** The pool's connections that have a session. */
+	/** The pool's connections, those that are being made included. */
 	connections(): Iterable<C>
 	/** The server that it was made to, by the name that the user has given. */
 	hostOf(connection: C): Host
-	/** The command whose answer the connection waits for, the same object as long as it is the same command; undefined where it waits for none. */
+	/**
+	 * The command whose answer the connection waits for, the same object as long as it is the same command; undefined where it waits for none,
+	 * and while it has no session yet.
+	 */
 	awaited(connection: C): object | undefined
 	/** Bytes that have come over it so far. */
 	bytesRead(connection: C): number
-	/** Has the system ask the other side whether it still knows the link. */
-	keepAlive(connection: C): void
-	/** Asks the server of these connections, one or more, after them, over a new one that is closed again. Returns the function that gives it up: `done` follows. */
+	/** Has the system ask the other side whether it still knows the link, or leaves it at what the user has set. May be called again and again. */
+	keepAlive(connection: C, on: boolean): void
+	/** Asks the server of these connections, one or more, after those with a session, over a new one that is closed again. Returns the function that gives it up: `done` follows. */
 	look(connections: readonly C[], on: Looking<C>): () => void
 	/** Cuts the link at once; whatever runs on it fails with the error. */
 	cut(connection: C, error: Error): void

@@ -65,7 +65,7 @@ export function look<C extends object>(
 		done(error, sights) {
 			if (isOver) return
 			if (error !== undefined && !connected) return over(failed(error))
-			if (!connected) permit.opened()
+			if (!connected) permit.abandoned()
 			over(error !== undefined || sights === undefined ? { what: 'nothing' } : { what: 'answer', sights })
 		},
 	})

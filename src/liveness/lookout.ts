@@ -1,5 +1,6 @@
 /** Which links of this pool are dead, although nobody has said so? Looks where an answer stays out, and cuts what is proven dead. */
 import { HoldfastError } from '../errors.ts'
+import { resolveHost } from '../hosts/addresses.ts'
 import type { Host } from '../hosts/host.ts'
 import type { Endpoint, Permit, Seeker } from '../outage/endpoint.ts'
 import type { Scheduler } from '../outage/scheduler.ts'
@@ -25,6 +26,8 @@ export interface Watched {
 	}
 }
 
+const isAny = <T>(list: readonly T[]): list is readonly [T, ...T[]] => list.length > 0
+
 const scansPerWait = 8
 // A server with much to do takes its time for a new connection, also where the user has little.
 const shortestLookMs = 1_000
@@ -38,12 +41,14 @@ export class Lookout<C extends object> implements Seeker {
 	readonly #links: Links<C>
 	readonly #pool: Watched
 	readonly #halfOpenAfterMs: number
-	readonly #lookMs: number
 	readonly #patience: Patience
 	readonly #outstanding: Outstanding<C>
 	#wakeUp: WakeUp | undefined
 	#seenAtMs = Number.NEGATIVE_INFINITY
 	#isLooking = false
+	/** The endpoint whose gate was asked to let a look through. */
+	#sought: Endpoint | undefined
+	#isResolving = false
 	// The address leads to several servers, or has done so: one that does not know a connection proves nothing.
 	#several = false
 	#endLook: (() => void) | undefined
@@ -52,9 +57,9 @@ export class Lookout<C extends object> implements Seeker {
 		this.#links = links
 		this.#pool = pool
 		this.#halfOpenAfterMs = halfOpenAfterMs
-		this.#lookMs = Math.min(Math.max(halfOpenAfterMs, shortestLookMs), this.#endpoint.probeTimeoutMs)
 		this.#patience = new Patience(halfOpenAfterMs / 2, halfOpenAfterMs)
-		this.#outstanding = new Outstanding(links, ({ finding, sinceMs }, nowMs) => {
+		this.#outstanding = new Outstanding(links, ({ connection, finding, sinceMs }, nowMs) => {
+			links.keepAlive(connection, false)
 			this.#patience.answered(nowMs - sinceMs)
 			// It was alive all the time.
 			if (finding?.presence === 'missing') this.#several = true
@@ -73,9 +78,8 @@ export class Lookout<C extends object> implements Seeker {
 
 	/** Stops looking. */
 	end(): void {
-		const { scheduler } = this.#pool
-		this.#endpoint.forgo(this)
-		scheduler.watches.cancel(this.#wakeUp)
+		this.#sought?.forgo(this)
+		this.#pool.scheduler.watches.cancel(this.#wakeUp)
 		this.#wakeUp = undefined
 		this.#isLooking = false
 		this.#endLook?.()
@@ -84,7 +88,7 @@ export class Lookout<C extends object> implements Seeker {
 	/** The gate lets the look through. */
 	open(permit: Permit): boolean {
 		const { scheduler } = this.#pool
-		const endpoint = this.#endpoint
+		const endpoint = this.#sought as Endpoint
 		endpoint.forgo(this)
 		const beganAtMs = this.#now()
 		if (this.#endLook !== undefined || this.#overdue(beganAtMs).length === 0) {
@@ -113,6 +117,10 @@ export class Lookout<C extends object> implements Seeker {
 		return scheduler.endpoint(address)
 	}
 
+	get #lookMs(): number {
+		return Math.min(Math.max(this.#halfOpenAfterMs, shortestLookMs), this.#endpoint.probeTimeoutMs)
+	}
+
 	#now(): number {
 		return this.#pool.scheduler.clock.now()
 	}
@@ -124,8 +132,10 @@ export class Lookout<C extends object> implements Seeker {
 		this.#wakeUp = this.#pool.scheduler.watches.at(dueAtMs, () => {
 			this.#wakeUp = undefined
 			const tooLateMs = this.#now() - dueAtMs
-			this.#update(tooLateMs > everyMs ? tooLateMs : 0)
-			this.#seek()
+			// A process that was busy has not read yet what came meanwhile.
+			const wasBusy = tooLateMs > everyMs
+			this.#update(wasBusy ? tooLateMs : 0)
+			if (!wasBusy) this.#seek()
 			if (this.#pool.isInUse()) this.#arm()
 			else this.end()
 		})
@@ -145,14 +155,25 @@ export class Lookout<C extends object> implements Seeker {
 	/** Has a look taken where a call is overdue. */
 	#seek(): void {
 		const overdue = this.#overdue(this.#now())
-		if (overdue.length === 0) return
-		for (const { connection } of overdue) this.#links.keepAlive(connection)
-		if (this.#isUnreachable()) {
-			for (const wait of overdue) this.#cut(wait, 'the server cannot be reached')
-		} else if (!this.#isLooking) {
+		if (!isAny(overdue)) return
+		for (const { connection } of overdue) this.#links.keepAlive(connection, true)
+		if (this.#isUnreachable()) this.#cutOnceResolved(overdue)
+		else if (!this.#isLooking) {
 			this.#isLooking = true
-			this.#endpoint.seek(this)
+			this.#sought = this.#endpoint
+			this.#sought.seek(this)
 		}
+	}
+
+	/** Those attempts may wait for a name server instead: that says nothing of this one. */
+	#cutOnceResolved([{ connection }]: readonly [Wait<C>, ...Wait<C>[]]): void {
+		if (this.#isResolving) return
+		this.#isResolving = true
+		resolveHost(this.#links.hostOf(connection).host, (error) => {
+			this.#isResolving = false
+			if (error !== undefined || !this.#isUnreachable()) return
+			for (const wait of this.#overdue(this.#now())) this.#cut(wait, 'the server cannot be reached')
+		})
 	}
 
 	/** Others try to connect, and are not answered for as long as a look may take, and nothing else was heard meanwhile. */

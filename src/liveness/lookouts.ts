@@ -22,7 +22,7 @@ const linksTo = <C extends object>(links: Links<C>, address: string): Links<C> =
 	hostOf: (connection) => links.hostOf(connection),
 	awaited: (connection) => links.awaited(connection),
 	bytesRead: (connection) => links.bytesRead(connection),
-	keepAlive: (connection) => links.keepAlive(connection),
+	keepAlive: (connection, on) => links.keepAlive(connection, on),
 	look: (connections, on) => links.look(connections, on),
 	cut: (connection, error) => links.cut(connection, error),
 })

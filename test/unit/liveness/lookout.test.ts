@@ -70,10 +70,12 @@ test('a server that works on the call is asked again and again, and the call is 
 	lookout.watch()
 	send(link)
 	await clock.advance(3_600_000)
+	expect(link.keptAlive).toBe(true)
 	receive(link)
+	await clock.advance(1_000)
+	expect(link.keptAlive).toBe(false)
 	expect({ cuts: counters.halfOpen, cutBy: link.cutBy }).toEqual({ cuts: 0, cutBy: undefined })
 	expect(state.looks).toBeGreaterThan(1_000)
-	expect(link.keptAlive).toBeGreaterThan(0)
 })
 
 test.each(['idle', 'missing', 'blocked'] as const)('what two looks in a row find %s is cut', async (presence) => {
@@ -227,6 +229,18 @@ test('an attempt of the pool that is under way without an answer serves as well'
 	send(link)
 	await clock.advance(2_500)
 	expect({ looks: state.looks, isCut: link.cutBy !== undefined }).toEqual({ looks: 0, isCut: true })
+	permit?.abandoned()
+})
+
+test('an attempt that may wait for a name server proves nothing', async () => {
+	const { clock, lookout, links, send, endpoint } = stage(1, 'no-such-name.invalid')
+	const [link] = links as [FakeLink]
+	lookout.watch()
+	await clock.advance(1_000)
+	const permit = endpoint.attempt()
+	send(link)
+	await clock.advance(10_000)
+	expect(link.cutBy).toBeUndefined()
 	permit?.abandoned()
 })
 

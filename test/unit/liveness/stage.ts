@@ -10,7 +10,7 @@ export interface FakeLink {
 	bytes: number
 	/** The error that it was cut with. */
 	cutBy: Error | undefined
-	keptAlive: number
+	keptAlive: boolean
 }
 
 /** What the server does with a look. */
@@ -28,12 +28,12 @@ const full = () => Object.assign(new Error('Too many connections'), { code: 'ER_
 const timedOut = () => Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' })
 const answerMs = 5
 
-export function stage(count = 1, halfOpenAfterMs = 2_000) {
+export function stage(count = 1, host = '127.0.0.1') {
 	const clock: FakeClock = fakeClock()
 	// A busy process: the clock has moved on, and no timer has fired meanwhile.
 	let behindMs = 0
 	const scheduler = createScheduler({ clock: { ...clock, now: () => clock.now() + behindMs } })
-	const links: FakeLink[] = Array.from({ length: count }, () => ({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: 0 }))
+	const links: FakeLink[] = Array.from({ length: count }, () => ({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: false }))
 	const living = () => links.filter(({ cutBy }) => cutBy === undefined)
 	const state = { manner: says('working') as Manner, looks: 0, inUse: true }
 	const answer = (connections: readonly FakeLink[], on: Looking<FakeLink>) => {
@@ -52,11 +52,11 @@ export function stage(count = 1, halfOpenAfterMs = 2_000) {
 	}
 	const fake: Links<FakeLink> = {
 		connections: living,
-		hostOf: () => ({ host: 'db', port: 5432 }),
+		hostOf: () => ({ host, port: 5432 }),
 		awaited: ({ awaited }) => awaited,
 		bytesRead: ({ bytes }) => bytes,
-		keepAlive(link) {
-			link.keptAlive += 1
+		keepAlive(link, on) {
+			link.keptAlive = on
 		},
 		cut(link, error) {
 			link.cutBy = error
@@ -86,7 +86,7 @@ export function stage(count = 1, halfOpenAfterMs = 2_000) {
 		links,
 		state,
 		counters,
-		lookout: new Lookout(fake, pool, halfOpenAfterMs),
+		lookout: new Lookout(fake, pool, 2_000),
 		send: (link: FakeLink) => {
 			link.awaited = {}
 		},
