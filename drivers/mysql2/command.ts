@@ -92,8 +92,7 @@ export class QueryWork implements Work {
 	#failed(): void {
 		const command: Partial<Command> = this.#command
 		this.#gone = false
-		// Listeners that came after it was sent have been told what mysql2 told it.
-		this.#heard = showsRows(this.#command)
+		this.#heard = wasHeard(this.#command)
 		command.emit = () => false
 		process.nextTick(() => delete command.emit)
 	}
@@ -105,8 +104,18 @@ export class QueryWork implements Work {
 	}
 }
 
-const showsRows = (command: Command): boolean => command.listenerCount('fields') > 0 || command.listenerCount('result') > 0
-const isHeard = (command: Command): boolean => showsRows(command) || command.listenerCount('end') > 0
+const isHeard = (command: Command): boolean =>
+	command.listenerCount('fields') > 0 || command.listenerCount('result') > 0 || command.listenerCount('end') > 0
+
+/**
+ * Whether listeners that came after it was sent, as those of tracers do, have been told a part of the answer. Rows go to the callback only:
+ * 'result' tells of statements without any, and where the last of them has come nothing can fail any more.
+ */
+function wasHeard(command: Command): boolean {
+	const { next, resultsetHeader, _resultIndex: index = 0 } = command
+	const begun = Boolean(next) && (next !== resultsetHeader || index > 0)
+	return (begun && command.listenerCount('fields') > 0) || (index > 0 && command.listenerCount('result') > 0)
+}
 
 /** A query without a callback: its rows go to listeners and streams one by one. The first is held to be seen. */
 export function rowsWork(command: Command, sql: unknown, values: unknown): Work {

@@ -1,12 +1,40 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
-import { type Call, PoolCore } from '../../src/driver.ts'
+import { type Call, PoolCore, Request } from '../../src/driver.ts'
 import { cut, lent, whenQuiet } from './client.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
 import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
-type Request = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
+type Wish = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
+
+/** A wish that counts against the pool's own limits until it is told. */
+class CountedRequest extends Request<Mysql2Connection> {
+	readonly #wish: Wish
+	readonly #told: (wish: Wish, error: unknown, connection: Mysql2Connection | undefined) => void
+
+	constructor(wish: Wish, told: (wish: Wish, error: unknown, connection: Mysql2Connection | undefined) => void) {
+		super()
+		this.#wish = wish
+		this.#told = told
+	}
+
+	get deadlineAtMs(): number {
+		return this.#wish.deadlineAtMs
+	}
+
+	get signal(): AbortSignal | undefined {
+		return this.#wish.signal
+	}
+
+	get isBatch(): boolean {
+		return this.#wish.isBatch === true
+	}
+
+	done(error: unknown, connection: Mysql2Connection | undefined): void {
+		this.#told(this.#wish, error, connection)
+	}
+}
 
 /** The core of a mysql2 pool: `waitForConnections` and `queueLimit` are kept here, as the bare pool keeps them. */
 export class Mysql2Core extends PoolCore<Mysql2Connection> {
@@ -72,39 +100,38 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	}
 
 	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
-	ask(call: Call, done: Request['done']): void {
+	ask(call: Call, done: Wish['done']): void {
 		const { deadlineAtMs, signal, isBatch, attempts } = call
 		const wish = { deadlineAtMs, signal, isBatch, done }
 		if (attempts === 1 || this.#disabled) this.borrow(wish)
 		else this.#lend(wish)
 	}
 
-	override borrow(request: Request): void {
-		if (this.#disabled) return super.borrow(request)
+	override borrow(wish: Wish): void {
+		if (this.#disabled) return super.borrow(wish)
 		const queued = this.#asking + this.#lent - this.#source.capacity
 		if (queued >= 0) {
 			const { waitForConnections, queueLimit } = this.#pool.config
 			// The texts of mysql2, which its users know.
-			if (!waitForConnections) return process.nextTick(request.done, new Error('No connections available.'), undefined)
-			if (queueLimit && queued >= queueLimit) return request.done(new Error('Queue limit reached.'), undefined)
+			if (!waitForConnections) return process.nextTick(wish.done, new Error('No connections available.'), undefined)
+			if (queueLimit && queued >= queueLimit) return wish.done(new Error('Queue limit reached.'), undefined)
 			this.#pool.emit('enqueue')
 		}
-		this.#lend(request)
+		this.#lend(wish)
 	}
 
-	#lend(request: Request): void {
+	#lend(wish: Wish): void {
 		this.#asking += 1
-		super.borrow({
-			...request,
-			done: (error, connection) => {
-				this.#asking -= 1
-				if (connection !== undefined) {
-					this.#lent += 1
-					handOut(connection)
-				}
-				request.done(error, connection)
-			},
-		})
+		super.borrow(new CountedRequest(wish, this.#told))
+	}
+
+	readonly #told = (wish: Wish, error: unknown, connection: Mysql2Connection | undefined): void => {
+		this.#asking -= 1
+		if (connection !== undefined) {
+			this.#lent += 1
+			handOut(connection)
+		}
+		wish.done(error, connection)
 	}
 
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */

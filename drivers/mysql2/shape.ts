@@ -15,6 +15,8 @@ export interface Command extends EventEmitter {
 	/** The step that gets the next packet, and the one that gets the first of each answer. */
 	readonly next?: unknown
 	readonly resultsetHeader?: unknown
+	/** How many answers of several statements are complete. */
+	readonly _resultIndex?: number
 	readonly row?: unknown
 	readonly infileOk?: unknown
 	readonly pingResponse?: unknown

@@ -267,6 +267,17 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await ask(pool, 'SELECT @mine AS mine, CONNECTION_ID() AS id')).toEqual({ mine: null, id })
 	})
 
+	test('a replaced connection is a new one: USE and SET of the old one are gone, and the database is that of the pool', async () => {
+		const pool = setup.wrapped(one)
+		const state = () => ask(pool, 'SELECT DATABASE() AS d, @mine AS mine, @@SESSION.sql_safe_updates AS safe')
+		const fresh = { d: setup.config().database, mine: null, safe: 0 }
+		expect(await state()).toEqual(fresh)
+		await ask(pool, 'USE information_schema; SET @mine = 1, SESSION sql_safe_updates = 1')
+		expect(await state()).toEqual({ d: 'information_schema', mine: 1, safe: 1 })
+		await setup.server.killConnection(await idOf(pool))
+		expect(await state()).toEqual(fresh)
+	})
+
 	test('prepared statements are prepared anew on a new connection, and after the server has forgotten them', async () => {
 		const pool = setup.wrapped(one)
 		const connection = await borrow(pool)
