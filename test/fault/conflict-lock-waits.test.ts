@@ -1,16 +1,17 @@
 /** A transaction of a crowd waits long for a lock: is it run again instead of a second's deadlock, and does it get to wait all the same? */
 import { commitLedger, stop } from 'holdfast'
+import type { HoldfastKnex } from 'holdfast/knex'
 import type { HoldfastOptions, HoldfastPool } from 'holdfast/pg'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { type KnexStage, knexStage } from './knex-stage.ts'
 
-let at: Stage
+let at: KnexStage
 /** Somebody else, who has locked the row. */
 let other: pg.Client
 beforeAll(async () => {
-	at = await stage()
+	at = await knexStage()
 })
 afterAll(() => at.close())
 beforeEach(async () => {
@@ -29,15 +30,14 @@ const blocked = async () =>
 	(await at.ask<{ n: number }>("SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))[0]?.n
 
 /** Two transactions that are under way for as long as `work` is: whoever comes as well is one of a crowd. */
-async function inCrowd<T>(pool: HoldfastPool, work: () => Promise<T>): Promise<T> {
+async function inCrowd<T>(pool: Pick<HoldfastPool, 'transaction'> | HoldfastKnex, work: () => Promise<T>): Promise<T> {
 	let begun = 0
 	let finish = () => {}
 	const finished = new Promise<void>((resolve) => {
 		finish = resolve
 	})
 	const two = [1, 2].map(() =>
-		pool.transaction(async (tx) => {
-			await tx.query('SELECT 1')
+		pool.transaction(async () => {
 			begun += 1
 			await finished
 		}),
@@ -93,6 +93,22 @@ test('a function that takes the error for its own business, in a savepoint, is r
 	})
 	expect(answers).toEqual(['busy', 'busy', 'done'])
 	expect([await value(1), await value(2)]).toEqual([11, 1])
+})
+
+test("a function of knex's is run again likewise", async () => {
+	const knex = at.knex()
+	let runs = 0
+	await inCrowd(knex, async () => {
+		const done = knex.transaction(async (trx) => {
+			runs += 1
+			await trx('hot').where({ id: 2 }).increment('n', 1)
+			await trx('hot').where({ id: 1 }).increment('n', 1)
+		})
+		await until(async () => runs === 3 && (await blocked()) === 1, { what: 'the third run to wait for the lock' })
+		await other.query('COMMIT')
+		await done
+	})
+	expect([await value(1), await value(2), runs]).toEqual([11, 1, 3])
 })
 
 test('NOWAIT is the wish of the function: its error is left to the policy', async () => {
