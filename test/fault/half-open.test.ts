@@ -171,3 +171,11 @@ test("behind PgBouncer, whose pids are not the server's, a query that takes long
 		await bouncer.stop()
 	}
 })
+
+test('with hosts, too, a read whose answer vanished is run again', async () => {
+	const pool = at.wrap({ ...soon, hosts: [`${at.proxy.host}:${at.proxy.port}`] })
+	await pool.query('SELECT pg_backend_pid()')
+	loseCommand('SELECT 42')
+	expect((await pool.query('SELECT 42 AS answer')).rows).toEqual([{ answer: 42 }])
+	expect(pool.holdfast.stats()).toMatchObject({ attempts: 3, halfOpen: 1 })
+})

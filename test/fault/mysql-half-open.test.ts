@@ -180,6 +180,14 @@ describe.each(flavours)('on %s', (flavour) => {
 		expect(pool.holdfast.stats()).toMatchObject({ outages: 1, discarded: 1 })
 	})
 
+	test('with hosts, too, a read whose answer vanished is run again', async () => {
+		const pool = at.wrap({ ...soon, hosts: [`${at.proxy.host}:${at.proxy.port}`] })
+		await pool.query('SELECT CONNECTION_ID()')
+		loseCommand('SELECT 42')
+		expect((await pool.query('SELECT 42 AS answer'))[0]).toEqual([{ answer: 42 }])
+		expect(pool.holdfast.stats()).toMatchObject({ attempts: 3, halfOpen: 1 })
+	})
+
 	test('knex is served, too', async () => {
 		const knex = holdfastKnex(
 			makeKnex({ client: 'mysql2', connection: { ...at.server.config(), host: at.proxy.host, port: at.proxy.port } }),
