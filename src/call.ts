@@ -1,67 +1,17 @@
 /** What becomes of one call of the user: how many attempts, until when, and what does the caller get in the end? */
-import { type ClassifyOptions, classify } from './classify/classify.ts'
+import { classify } from './classify/classify.ts'
 import type { Lane } from './conflict/lane.ts'
-import { isConflict, type Turns } from './conflict/turns.ts'
+import { isConflict } from './conflict/turns.ts'
 import { mayRerun, type Repeatability } from './decide.ts'
-import { HoldfastError, InDoubtError } from './errors.ts'
+import { DeadlineError, HoldfastError, InDoubtError } from './errors.ts'
 import type { Fault, Phase } from './fault.ts'
-import { oneOf } from './options.ts'
-import type { Ending } from './outage/ending.ts'
-import type { Endpoint } from './outage/endpoint.ts'
-import type { RetryBudget } from './outage/retry-budget.ts'
-import type { Scheduler } from './outage/scheduler.ts'
+import type { CallOptions, Policy } from './policy.ts'
 import { attachReport } from './report.ts'
 import { askWait, askYesNo } from './retry/ask.ts'
-import type { Attempt, Stop, Wait, When } from './retry/attempt.ts'
-import type { Counters } from './stats.ts'
+import type { Attempt } from './retry/attempt.ts'
+import { spend, unspend } from './retry/spent.ts'
 
-/** What `onRetry` is told before a wait. No SQL and no parameter is in it. */
-export interface RetryEvent {
-	/** The attempt that failed, from 1. */
-	readonly attempt: number
-	readonly fault: Fault
-	/** The driver's error. */
-	readonly error: unknown
-	/** The wait before the next attempt, in milliseconds; waiting at the gate comes on top. */
-	readonly waitMs: number
-	readonly label: string | undefined
-}
-
-/** What all calls of one wrapped pool share. */
-export interface Policy {
-	readonly scheduler: Scheduler
-	readonly endpoint: Endpoint
-	readonly turns: Turns
-	readonly budget: RetryBudget
-	readonly counters: Counters
-	readonly priority: Priority
-	readonly deadlineMs: number
-	readonly stop: Stop
-	readonly wait: Wait
-	readonly when: When
-	readonly readsAreSafe: boolean
-	readonly classifyRows: ClassifyOptions['rows']
-	/** What the driver has found out of an error that the error itself does not say. */
-	readonly foundOut: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
-	readonly onRetry: ((event: RetryEvent) => void) | undefined
-	readonly signal: AbortSignal | undefined
-	/** Over once the pool was ended: no further attempt starts, and no wait goes on. */
-	readonly ending: Ending
-}
-
-/** What one call asks for itself. */
-export interface CallOptions {
-	readonly deadlineMs?: number | undefined
-	readonly signal?: AbortSignal | undefined
-	readonly label?: string | undefined
-	/** `'batch'`: it lets the other callers go first while they wait for a connection. Default: the pool's. */
-	readonly priority?: Priority | undefined
-}
-
-/** Who goes first where callers wait for a connection. */
-export type Priority = 'normal' | 'batch'
-
-export const priorityRule = oneOf('normal', 'batch')
+export type { CallOptions, Policy, RetryEvent } from './policy.ts'
 
 /** What was found out of a commit in doubt. */
 export interface Doubt {
@@ -76,31 +26,42 @@ const countedWaitMs = 1
 // A transaction that ran up to its deadline and lost the answer to its COMMIT: the truth is worth two more seconds.
 const askAtLeastMs = 2_000
 
+/** Waiting longer, or again, is not for somebody further out: the deadline has passed, or the work may have been done. */
+const isFinal = (error: unknown): boolean => error instanceof DeadlineError || error instanceof InDoubtError
+
 /** What a call has behind it. Most calls succeed at once and have none. */
 interface History {
+	/** The number of the attempt that runs, or that waits for its connection. */
+	attempts: number
 	failed: number
 	readonly faults: Fault[]
 	lastError: unknown
 	waitedMs: number
-	waitingSinceMs: number
+	/** Undefined while it does not wait. */
+	waitingSinceMs: number | undefined
 }
+
+/** That of a call that got its first connection at once. */
+const short = Symbol('short')
 
 // Its methods are private by type only: those with a # cost each instance a word and a moment, and every statement makes a call.
 export class Call {
-	/** The number of the attempt that runs, or that waits for its connection. */
-	attempts = 1
 	readonly #policy: Policy
 	readonly #options: CallOptions
 	readonly #startedAtMs: number
-	#history: History | undefined
-	/** A call waits from its beginning until it is served for the first time. */
-	#stage: 'new' | 'waiting' | 'served' = 'new'
+	/** Undefined until it is served for the first time: it waits from its beginning. */
+	#history: History | typeof short | undefined
 
 	constructor(policy: Policy, options: CallOptions) {
 		this.#policy = policy
 		this.#options = options
 		this.#startedAtMs = policy.scheduler.clock.now()
 		policy.budget.calls += 1
+	}
+
+	/** The number of the attempt that runs, or that waits for its connection. */
+	get attempts(): number {
+		return typeof this.#history === 'object' ? this.#history.attempts : 1
 	}
 
 	get deadlineAtMs(): number {
@@ -153,7 +114,7 @@ export class Call {
 		// A busy process wakes late.
 		if (scheduler.clock.now() >= this.deadlineAtMs) throw this.report(error)
 		counters.retried(fault.kind)
-		this.attempts += 1
+		history.attempts += 1
 	}
 
 	/** An attempt that Holdfast has ended itself is made again at once: neither the policy is asked nor does it count. Throws what `onRetry` throws. */
@@ -212,7 +173,7 @@ export class Call {
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */
 	waitFailed(error: unknown): unknown {
 		const history = this.#history
-		return this.report(history !== undefined && history.failed > 0 && HoldfastError.is(error) ? history.lastError : error)
+		return this.report(typeof history === 'object' && history.failed > 0 && HoldfastError.is(error) ? history.lastError : error)
 	}
 
 	/** Throws the reason of the signal that was aborted: the call's own or the pool's. */
@@ -222,15 +183,26 @@ export class Call {
 
 	/** Marks the time between asking for a connection and getting it. */
 	waiting(): void {
-		if (this.#stage !== 'new' || this.#history !== undefined) this.past().waitingSinceMs = this.#policy.scheduler.clock.now()
-		this.#stage = 'waiting'
+		if (this.#history !== undefined) this.past().waitingSinceMs = this.#policy.scheduler.clock.now()
+	}
+
+	/** There was a connection: the turn of the event loop that it took is not worth a look at the clock. */
+	servedAtOnce(): void {
+		if (this.#history === undefined) this.#history = short
+		else this.served()
 	}
 
 	served(): void {
-		if (this.#stage !== 'waiting') return
-		this.#stage = 'served'
-		const waitedMs = this.#policy.scheduler.clock.now() - (this.#history?.waitingSinceMs ?? this.#startedAtMs)
-		if (this.#history !== undefined || waitedMs >= countedWaitMs) this.past().waitedMs += waitedMs
+		const history = this.#history
+		if (history === short || (history !== undefined && history.waitingSinceMs === undefined)) return
+		const waitedMs = this.#policy.scheduler.clock.now() - (history?.waitingSinceMs ?? this.#startedAtMs)
+		if (history === undefined && waitedMs < countedWaitMs) {
+			this.#history = short
+			return
+		}
+		const past = this.past()
+		past.waitedMs += waitedMs
+		past.waitingSinceMs = undefined
 	}
 
 	/** The error that ends an attempt at its time limit. */
@@ -277,20 +249,25 @@ export class Call {
 	}
 
 	private past(): History {
-		this.#history ??= { failed: 0, faults: [], lastError: undefined, waitedMs: 0, waitingSinceMs: this.#startedAtMs }
-		return this.#history
+		if (typeof this.#history === 'object') return this.#history
+		const history: History = { attempts: 1, failed: 0, faults: [], lastError: undefined, waitedMs: 0, waitingSinceMs: undefined }
+		this.#history = history
+		return history
 	}
 
 	private report(error: unknown): unknown {
 		this.served()
 		const { scheduler, budget } = this.#policy
 		const { failed, waitedMs, faults } = this.past()
+		const budgetSpent = budget.wasRefused(error)
+		if (failed > 1 || budgetSpent || isFinal(error)) spend(error)
+		else unspend(error)
 		attachReport(error, {
 			attempts: failed,
 			elapsedMs: scheduler.clock.now() - this.#startedAtMs,
 			waitedMs,
 			faults: [...faults],
-			budgetSpent: budget.wasRefused(error),
+			budgetSpent,
 		})
 		return error
 	}

@@ -106,7 +106,7 @@ export class InDoubtError extends HoldfastError {
 	}
 }
 
-/** The queue at the gate was full (`maxWaiting`). Nothing was sent; shed load or try later. */
+/** The queue at the gate was full (`maxWaiting`), or so many wait that the deadline would pass first. Nothing was sent; shed load or try later. */
 export class OverloadError extends HoldfastError {
 	constructor(message: string, options?: { cause?: unknown }) {
 		super('HOLDFAST_OVERLOAD', message, options)

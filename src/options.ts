@@ -45,6 +45,11 @@ export const oneOf = (...values: readonly string[]): OptionRule => ({
 	accepts: (value) => typeof value === 'string' && values.includes(value),
 })
 
+/** Who goes first where callers wait for a connection. */
+export type Priority = 'normal' | 'batch'
+
+export const priorityRule = oneOf('normal', 'batch')
+
 // A connection string in the wrong place: a URL, or key=value in the form of libpq.
 const maybeSecret = /[:@=]/
 

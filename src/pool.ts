@@ -1,5 +1,5 @@
 /** What do all wrapped pools share, whatever the driver? Options, policy, the queue in front of the pool, and its end. */
-import { Call, type CallOptions, type Policy, type Priority, priorityRule, type RetryEvent } from './call.ts'
+import { Call, type CallOptions, type Policy, type RetryEvent } from './call.ts'
 import { checkRows } from './classify/classify.ts'
 import type { ClassificationRow } from './classify/table.ts'
 import { CommitLedger } from './commit-ledger.ts'
@@ -20,9 +20,11 @@ import {
 	checkOptions,
 	fn,
 	type OptionRules,
+	type Priority,
 	positiveMs,
 	positiveMsOrFalse,
 	positiveMsOrInfinity,
+	priorityRule,
 	wholeNumber,
 } from './options.ts'
 import { Checkout } from './outage/checkout.ts'
@@ -287,7 +289,7 @@ export class PoolCore<C extends object> {
 	}
 
 	stats(): Stats {
-		return this.policy.counters.report(this.waiting, this.#endpoint.report(), this.#placed?.report())
+		return this.policy.counters.report(this.waiting, this.policy.budget.refusals, this.#endpoint.report(), this.#placed?.report())
 	}
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */

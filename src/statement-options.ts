@@ -1,6 +1,6 @@
 /** What may a statement on the pool say for itself? The options that stand beside the driver's own fields. */
-import { type CallOptions, priorityRule } from './call.ts'
-import { abortSignal, bool, checkOptions, type OptionRules, positiveMsOrInfinity, text } from './options.ts'
+import type { CallOptions } from './call.ts'
+import { abortSignal, bool, checkOptions, type OptionRules, positiveMsOrInfinity, priorityRule, text } from './options.ts'
 
 /** What the options object of a statement may say beside the driver's own fields. */
 export interface QueryOptions extends CallOptions {

@@ -13,6 +13,8 @@ export interface Stats {
 	readonly waits: number
 	/** Callers that wait for a connection now. */
 	readonly waiting: number
+	/** Calls on the endpoint that got their error because the retry budget was spent, whichever pool they came from. */
+	readonly budgetSpent: number
 	/** Times the endpoint went down. */
 	readonly outages: number
 	/** Times the outcome of work was unknown and the work could not simply be run again. */
@@ -43,13 +45,14 @@ export class Counters {
 		this.#retries[kind] = (this.#retries[kind] ?? 0) + 1
 	}
 
-	report(waiting: number, endpoint: EndpointReport, hosts: readonly HostReport[] | undefined): Stats {
+	report(waiting: number, budgetSpent: number, endpoint: EndpointReport, hosts: readonly HostReport[] | undefined): Stats {
 		const { attempts, waits, inDoubt, applied, notApplied, unresolved, discarded } = this
 		return {
 			attempts,
 			retries: { ...this.#retries },
 			waits,
 			waiting,
+			budgetSpent,
 			outages: endpoint.outages,
 			inDoubt,
 			resolved: { applied, notApplied, unresolved },

@@ -12,7 +12,7 @@ const ends = /^(commit|rollback)/i
 export class StubClient extends EventEmitter {
 	readonly host = 'stub'
 	readonly port = 5432
-	readonly connection = { stream: { destroy() {} } }
+	readonly connection = { stream: { destroy() {} }, prependListener() {} }
 	readonly readyForQuery = true
 	readonly _queryable = true
 	readonly _ending = false

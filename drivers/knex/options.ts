@@ -18,10 +18,12 @@ export interface QueryOptions {
 	readonly signal?: AbortSignal | undefined
 	/** A name for hooks and reports. */
 	readonly label?: string | undefined
+	/** `'batch'`: it lets the other callers go first while they wait for a connection. Default: that of the instance. */
+	readonly priority?: TransactionOptions['priority']
 }
 
 /** What the config of `knex.transaction(fn, config)` may say beside knex's own fields. */
-export type OwnTransactionOptions = Pick<TransactionOptions, 'idempotent' | 'label' | 'deadlineMs' | 'signal'>
+export type OwnTransactionOptions = Pick<TransactionOptions, 'idempotent' | 'label' | 'deadlineMs' | 'priority' | 'signal'>
 
 // tarn's default (tarn 3, Pool.js).
 export const idleTimeoutMs = 30_000
@@ -39,13 +41,14 @@ export const canBegin = ({ isolationLevel, connection }: TransactionConfig): boo
 
 /** The same transaction in the words of the core. Where the user gives a signal, that one ends the waits. */
 export function transactionOptions(config: TransactionConfig & OwnTransactionOptions, stop: StopSign): TransactionOptions {
-	const { isolationLevel, readOnly, idempotent, label, deadlineMs, signal = stop as unknown as AbortSignal } = config
+	const { isolationLevel, readOnly, idempotent, label, deadlineMs, priority, signal = stop as unknown as AbortSignal } = config
 	return {
 		isolation: isolationLevel as TransactionOptions['isolation'],
 		readOnly: readOnly ? true : undefined,
 		idempotent,
 		label,
 		deadlineMs,
+		priority,
 		signal,
 	}
 }

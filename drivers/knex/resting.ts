@@ -7,6 +7,7 @@ export const restingStats: Stats = {
 	retries: {},
 	waits: 0,
 	waiting: 0,
+	budgetSpent: 0,
 	outages: 0,
 	inDoubt: 0,
 	resolved: { applied: 0, notApplied: 0, unresolved: 0 },

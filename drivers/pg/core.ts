@@ -44,6 +44,8 @@ export class PgCore extends PoolCore<PgClient> {
 	/** The connections that the pool has beside its own. */
 	beside: Places | undefined
 	readonly refusals = new Refusals()
+	/** A connection is being put back by somebody who says so himself. */
+	putsBack = false
 	#asking: Request | undefined
 
 	/** Whether an error means that the connection under it must not be used on. */

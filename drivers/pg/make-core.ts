@@ -35,7 +35,7 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 	core.queryTimeoutMs = pool.options.query_timeout || undefined
 	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
 	pool.on('release', () => {
-		if (core.waiting > 0) process.nextTick(() => core.returned())
+		if (core.waiting > 0 && !core.putsBack) process.nextTick(() => core.returned())
 	})
 	pool.on('remove', () => core.returned())
 	// Without a listener an 'error' event would end the process (Node.js manual, "Error events").

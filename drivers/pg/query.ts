@@ -6,7 +6,7 @@ import { commandsCompleted, provenFault } from './proof.ts'
 import { faultOfRefusal } from './read-only.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { rejection } from './stack.ts'
-import { isAlive, isUsable } from './state.ts'
+import { isAlive, transactionStatus } from './state.ts'
 
 /** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
 export function settle(core: PgCore, client: PgClient, error: unknown, broken: boolean): void {
@@ -22,10 +22,16 @@ export function settle(core: PgCore, client: PgClient, error: unknown, broken: b
 }
 
 function putBack(core: PgCore, client: PgClient): void {
-	const dirty = isAlive(client) && !isUsable(client)
+	// It is quiet already.
+	const dirty = isAlive(client) && (transactionStatus(client) ?? 'I') !== 'I'
 	// A BEGIN through `pool.query`, say: its transaction must not wait, locks held, for whoever borrows the connection next.
 	if (dirty) core.policy.counters.discarded += 1
-	client.release(dirty ? true : undefined)
+	core.putsBack = true
+	try {
+		client.release(dirty ? true : undefined)
+	} finally {
+		core.putsBack = false
+	}
 	core.returned()
 }
 
@@ -101,7 +107,8 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 
 	/** The wait for a connection is over. */
 	done(error: unknown, client: PgClient | undefined): void {
-		this.#call.served()
+		if (client !== undefined && this.place === 0) this.#call.servedAtOnce()
+		else this.#call.served()
 		if (client === undefined) this.answer(this.#call.waitFailed(error))
 		else this.attempt(client)
 	}

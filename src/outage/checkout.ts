@@ -3,10 +3,12 @@ import type { ConnectionSource } from '../contract.ts'
 import type { HoldfastError } from '../errors.ts'
 import type { Fault } from '../fault.ts'
 import { faultOfOpening } from '../session/hook-faults.ts'
-import { overloadError, tooLateError } from './describe.ts'
+import { areCredentials } from './credentials.ts'
+import { hopelessError, overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
 import type { Endpoint, Permit, Seeker } from './endpoint.ts'
 import type { Freshness } from './freshness.ts'
+import type { RetryBudget } from './retry-budget.ts'
 import type { Scheduler } from './scheduler.ts'
 import { UnderWay } from './underway.ts'
 import { type Request, tell, WaitingList } from './waiting-list.ts'
@@ -30,6 +32,7 @@ export class Checkout<C extends object> implements Seeker {
 	readonly #ending: Ending
 	readonly #limits: CheckoutLimits<C>
 	readonly #line: WaitingList<C>
+	readonly #budget: RetryBudget
 	readonly #freshness: Freshness<C>
 	readonly #underWay: UnderWay
 	// What is on its way: idle connections asked for, which the pool still counts as idle, for callers outside the line and in it;
@@ -47,13 +50,13 @@ export class Checkout<C extends object> implements Seeker {
 		this.#ending = ending
 		this.#limits = limits
 		this.#freshness = limits.freshness
+		this.#budget = scheduler.budget(endpoint)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
 		this.#line = new WaitingList(scheduler, {
-			signal: limits.signal,
-			busyTimeoutMs: limits.busyTimeoutMs,
-			busyTimeoutError: () => limits.busyTimeoutError(),
+			...limits,
 			isBusy: () => endpoint.state === 'up',
 			tooLateError: () => tooLateError(endpoint, source.capacity),
+			hopelessError: (ahead, perSecond) => hopelessError(endpoint, ahead, perSecond),
 			left: () => {
 				if (this.#line.size === 0) endpoint.forgo(this)
 			},
@@ -66,7 +69,7 @@ export class Checkout<C extends object> implements Seeker {
 		return this.#source.capacity
 	}
 
-	/** Callers that wait for a connection, at the gate or for a busy pool. */
+	/** At the gate or for a busy pool. */
 	get waiting(): number {
 		return this.#line.size
 	}
@@ -114,6 +117,7 @@ export class Checkout<C extends object> implements Seeker {
 					this.#freshness.seen(connection, this.#freshness.now())
 					// Served before the gate hears of it: it would open a second connection for the same caller.
 					this.#serve(connection)
+					this.#budget.opened(this.#scheduler.clock.now())
 					permit.opened()
 				}
 				this.#pump()
@@ -134,12 +138,21 @@ export class Checkout<C extends object> implements Seeker {
 
 	#openFailed(permit: Permit, error: unknown): void {
 		const fault = faultOfOpening(error)
-		if (fault.retryable) permit.failed(fault, error)
-		else {
-			// A wrong password concerns the caller at the head; the others try for themselves.
-			const request = this.#line.shift()
+		if (fault.retryable) {
+			// The attempt was for the caller at the head. Before the gate hears of it, which may let the next one through at once.
+			const refused = this.#budget.mayConnectAgain(fault.kind, this.#scheduler.clock.now()) ? undefined : this.#line.shift()
+			this.#line.halted()
+			permit.failed(fault, error)
+			if (refused === undefined) return
+			this.#budget.refuse(error)
+			tell(refused, error, undefined)
+		} else {
+			// Most refusals concern the caller at the head. A wrong password hits all whom no other connection could serve: it is tried once.
+			const hitsAll = areCredentials(fault) && this.#source.total() <= this.#opening
+			const refused = [this.#line.shift()]
+			while (hitsAll && this.#line.size > 0) refused.push(this.#line.shift())
 			permit.refused()
-			if (request !== undefined) tell(request, error, undefined)
+			for (const request of refused) if (request !== undefined) tell(request, error, undefined)
 		}
 	}
 
@@ -158,20 +171,23 @@ export class Checkout<C extends object> implements Seeker {
 	}
 
 	#wait(request: Request<C>): void {
-		const refusal = this.#endpoint.state === 'up' ? undefined : this.#refusal(request)
-		if (refusal !== undefined) {
-			tell(request, refusal, undefined)
-			return
-		}
+		const refusal = this.#endpoint.state === 'up' ? this.#line.refusal(request) : this.#refusal(request)
+		if (refusal !== undefined) return tell(request, refusal, undefined)
 		this.#line.join(request, this.#line.nextPlace())
 		this.#pump()
 	}
 
 	#refusal(request: Request<C>): HoldfastError | undefined {
 		// Somebody whose connection is under way, or begins to be, does not wait for the outage to end.
-		const hasRoom = this.#source.total() < this.#source.capacity
-		const atOnce = this.#line.size <= this.#fetching + this.#opening && hasRoom && this.#endpoint.admits
-		if (this.#line.size >= this.#limits.maxWaiting && !atOnce) return overloadError(this.#endpoint, this.capacity, this.#line.size)
+		const isNext = this.#line.size <= this.#fetching + this.#opening
+		const atOnce = isNext && this.#source.total() < this.#source.capacity && this.#endpoint.admits
+		if (this.#line.size >= this.#limits.maxWaiting && !atOnce) {
+			const overloaded = overloadError(this.#endpoint, this.capacity, this.#line.size)
+			// Batch work makes room for others.
+			const dropped = request.isBatch ? undefined : this.#line.dropBatch()
+			if (dropped === undefined) return overloaded
+			tell(dropped, overloaded, undefined)
+		}
 		// No wait is begun that cannot end in time. A connection in use may come back before the next probe.
 		if (this.#source.total() > 0 && this.#endpoint.keepsConnections) return undefined
 		return this.#endpoint.earliestMs() >= request.deadlineAtMs ? tooLateError(this.#endpoint, this.capacity) : undefined
@@ -269,7 +285,7 @@ export class Checkout<C extends object> implements Seeker {
 	}
 
 	#serve(connection: C): void {
-		const request = this.#line.shift()
+		const request = this.#line.serve()
 		if (request === undefined) this.#source.giveBack(connection)
 		else tell(request, undefined, connection)
 	}

@@ -27,6 +27,13 @@ export function overloadError(endpoint: Endpoint, capacity: number, waiting: num
 	return new OverloadError(text, { cause: endpoint.lastError })
 }
 
+/** It could not be served before its deadline, as the line gets on. */
+export function hopelessError(endpoint: Endpoint, ahead: number, perSecond: number): OverloadError {
+	const pace = perSecond < 10 ? perSecond.toFixed(1) : String(Math.round(perSecond))
+	const text = `${ahead} callers wait for a connection to ${endpoint.address} before this one, and ${pace} a second are served: its deadline would pass first. Nothing was sent.`
+	return new OverloadError(text, { cause: endpoint.lastError })
+}
+
 /** What keeps callers of this endpoint waiting. */
 function describeEndpoint(endpoint: Endpoint, capacity: number): string {
 	if (endpoint.state === 'up') return `the endpoint is up, but all ${capacity} connections of the pool are in use`

@@ -6,6 +6,7 @@ import type { WakeUp, WakeUps } from './wakeups.ts'
  * and no closures.
  */
 export abstract class Waiter {
+	/** 0: it never had to stand in a line. Negative: it has left it. */
 	place = 0
 	previous: this | undefined = undefined
 	next: this | undefined = undefined
@@ -23,8 +24,8 @@ export interface OwnEnd {
 /** The line is doubly linked. Deadlines mostly ascend along it: callers for whom that is so share one wake-up. */
 export class Line<W extends Waiter> {
 	head: W | undefined
+	tail: W | undefined
 	size = 0
-	#tail: W | undefined
 	readonly #wakeUps: WakeUps
 	readonly #tooLate: (waiter: W) => void
 	#sharedWakeUp: WakeUp | undefined
@@ -39,15 +40,15 @@ export class Line<W extends Waiter> {
 	/** Puts a caller before everybody with a later place. Its deadline is not looked at yet: see `limit`. */
 	join(waiter: W, place: number): void {
 		// Those who had a place before they joined are few, and at the head.
-		let next = this.#tail !== undefined && this.#tail.place < place ? undefined : this.head
+		let next = this.tail !== undefined && this.tail.place < place ? undefined : this.head
 		while (next !== undefined && next.place < place) next = next.next
-		const previous = next === undefined ? this.#tail : next.previous
+		const previous = next === undefined ? this.tail : next.previous
 		waiter.place = place
 		waiter.previous = previous
 		waiter.next = next
 		if (previous === undefined) this.head = waiter
 		else previous.next = waiter
-		if (next === undefined) this.#tail = waiter
+		if (next === undefined) this.tail = waiter
 		else next.previous = waiter
 		this.size += 1
 	}
@@ -68,21 +69,24 @@ export class Line<W extends Waiter> {
 		})
 	}
 
-	/** Takes it out. It keeps `own` for whoever has to tidy up after it. */
-	remove(waiter: W): void {
-		const { previous, next, own } = waiter
+	/** Takes it out; false where it is out already. It keeps `own` for whoever has to tidy up after it. */
+	remove(waiter: W): boolean {
+		const { previous, next, own, place } = waiter
+		if (place <= 0) return false
+		waiter.place = -place
 		if (previous === undefined) this.head = next
 		else previous.next = next
-		if (next === undefined) this.#tail = previous
+		if (next === undefined) this.tail = previous
 		else next.previous = previous
 		waiter.previous = undefined
 		waiter.next = undefined
 		this.size -= 1
 		if (own !== undefined) this.#wakeUps.cancel(own.wakeUp)
-		if (this.size > 0) return
+		if (this.size > 0) return true
 		this.#wakeUps.cancel(this.#sharedWakeUp)
 		this.#sharedWakeUp = undefined
 		this.#latestSharedMs = Number.NEGATIVE_INFINITY
+		return true
 	}
 
 	// Who is served leaves the wake-up as it is. So it may come too early: then it is set for the first of those who are left.

@@ -1,4 +1,5 @@
 /** May a failed attempt be made again now, or would retries become too large a share of the traffic? One budget for each endpoint. */
+import type { FaultKind } from '../fault.ts'
 import type { OptionRule, OptionRules } from '../options.ts'
 import { checkOptions } from '../options.ts'
 
@@ -32,14 +33,19 @@ export function checkRetryBudget(options: RetryBudgetOptions | false | undefined
 	if (typeof options === 'object') checkOptions('retryBudget', options, rules)
 }
 
-// The share of Finagle's and of the AWS SDKs' budgets; the floor is Finagle's.
+// Both are those of Finagle's retry budget.
 const defaultRatio = 0.2
 const defaultMinPerSecond = 10
 // What was not used is kept for so long: enough for the work that one crash of the server breaks off, and short enough that over half a
 // minute retries stay below a quarter of the traffic, whatever was saved before.
 const keptMs = 5_000
-/** What a connection attempt costs that is made again: each is a process and a handshake to the server, as many statements are. */
-export const connectCost = 3
+// What a connection attempt costs that is made again: each is a process and a handshake to the server, as much as many statements are.
+const connectCost = 3
+
+// Somebody got through so short a time ago: then it is not an outage, in which all have to wait, but attempts that fail now and then.
+const flappingMs = 300
+// Kinds that say nothing of why. A server that is full, or starting, says that waiting helps.
+const mayFlap: ReadonlySet<FaultKind> = new Set<FaultKind>(['connection_refused', 'connection_lost', 'connect_timeout', 'dns'])
 
 /**
  * Two accounts that are drawn on together: one earns a share for each call, the other a little for each second. The fuller one counts, so
@@ -57,6 +63,7 @@ export class RetryBudget {
 	#granted: number
 	#seenAtMs: number
 	readonly #refused = new WeakSet<object>()
+	#openedAtMs = Number.NEGATIVE_INFINITY
 
 	constructor(options: RetryBudgetOptions | false | undefined, nowMs: number) {
 		const { ratio = defaultRatio, minPerSecond = defaultMinPerSecond } = options || {}
@@ -88,6 +95,20 @@ export class RetryBudget {
 		if (!(nowMs + waitMs < latestAtMs)) return undefined
 		this.#granted -= 1
 		return waitMs
+	}
+
+	/** A connection attempt has succeeded. */
+	opened(nowMs: number): void {
+		this.#openedAtMs = nowMs
+	}
+
+	/**
+	 * Whether a caller whose connection attempt has failed may wait for another one. In an outage all may: the probes have a pace of their
+	 * own. While others get through, each further attempt is a retry.
+	 */
+	mayConnectAgain(kind: FaultKind, nowMs: number): boolean {
+		if (!mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
+		return this.take(connectCost, nowMs)
 	}
 
 	/** The caller who gets this error would have been served by one more retry. */

@@ -1,4 +1,5 @@
 /** Who waits for a connection, in which order, and what ends a wait? The callers of one pool, first come, first served. */
+import { Hope, longLine } from './hope.ts'
 import { Line, Waiter } from './line.ts'
 import type { Scheduler } from './scheduler.ts'
 
@@ -69,6 +70,8 @@ export interface WaitingRules {
 	isBusy(): boolean
 	busyTimeoutError(): Error
 	tooLateError(): Error
+	/** The error of a caller who could not be served before its deadline: so many are before it, and so many are served a second. */
+	hopelessError(ahead: number, perSecond: number): Error
 	/** A caller has left without a connection. */
 	left(): void
 }
@@ -82,12 +85,14 @@ export class WaitingList<C> {
 	readonly #callers: Line<Request<C>>
 	readonly #batch: Line<Request<C>>
 	#lastPlace = 0
+	readonly #hope: Hope
 	#untilBatch = batchShare
 	#watched = false
 
 	constructor(scheduler: Scheduler, rules: WaitingRules) {
 		this.#scheduler = scheduler
 		this.#rules = rules
+		this.#hope = new Hope(scheduler.clock)
 		const tooLate = (request: Request<C>) => this.#failed(request, rules.tooLateError())
 		this.#callers = new Line(scheduler.wakeUps, tooLate)
 		this.#batch = new Line(scheduler.wakeUps, tooLate)
@@ -133,6 +138,65 @@ export class WaitingList<C> {
 		return request
 	}
 
+	/** Takes out the caller who is to be served now. Looks from time to time who behind it can still be. */
+	serve(): Request<C> | undefined {
+		const isLong = this.size >= longLine
+		const request = this.shift()
+		if (!isLong) this.#hope.forget()
+		else if (this.#hope.served()) this.#shed()
+		return request
+	}
+
+	/** Nobody is served for a while. */
+	halted(): void {
+		this.#hope.forget()
+	}
+
+	/** The error of a newcomer who could not be served before its deadline; undefined for all others. */
+	refusal(request: Request<C>): Error | undefined {
+		const { perMs } = this.#hope
+		if (perMs === undefined || this.size < longLine) return undefined
+		const line = this.#lineOf(request)
+		const inMs = line.size / this.#paceOf(line, perMs)
+		if (this.#scheduler.clock.now() + inMs <= request.deadlineAtMs) return undefined
+		return this.#rules.hopelessError(line.size, perMs * 1_000)
+	}
+
+	/** Takes out the batch caller who came last. */
+	dropBatch(): Request<C> | undefined {
+		const request = this.#batch.tail
+		if (request === undefined) return undefined
+		this.#batch.remove(request)
+		this.#gone(request)
+		return request
+	}
+
+	#paceOf(line: Line<Request<C>>, perMs: number): number {
+		if (line === this.#batch && this.#callers.size > 0) return perMs / batchShare
+		return line === this.#callers && this.#batch.size > 0 ? perMs * (1 - 1 / batchShare) : perMs
+	}
+
+	/** Who is beyond hope is told now instead of at its deadline. Those behind move up. */
+	#shed(): void {
+		const perMs = this.#hope.perMs as number
+		const nowMs = this.#scheduler.clock.now()
+		const shed: { request: Request<C>; ahead: number }[] = []
+		for (const line of [this.#callers, this.#batch]) {
+			const pace = this.#paceOf(line, perMs)
+			let ahead = 0
+			for (let request = line.head; request !== undefined; request = request.next) {
+				if (nowMs + ahead / pace > request.deadlineAtMs) shed.push({ request, ahead })
+				else ahead += 1
+			}
+		}
+		for (const { request } of shed) {
+			this.#lineOf(request).remove(request)
+			this.#gone(request)
+		}
+		if (shed.length > 0) this.#rules.left()
+		for (const { request, ahead } of shed) tell(request, this.#rules.hopelessError(ahead, perMs * 1_000), undefined)
+	}
+
 	/** Lets those go who could go on elsewhere than at this pool. */
 	moveFrom(pool: object): void {
 		const moves: (() => void)[] = []
@@ -170,8 +234,7 @@ export class WaitingList<C> {
 
 	#watch(line: Line<Request<C>>, request: Request<C>, signal: AbortSignal): void {
 		const onAbort = (reason: unknown) => {
-			line.remove(request)
-			this.#failed(request, reason)
+			if (line.remove(request)) this.#failed(request, reason)
 		}
 		request.own = { ...request.own, onAbort }
 		this.#scheduler.aborts.watch(signal, onAbort)

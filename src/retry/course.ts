@@ -1,6 +1,7 @@
 /** How far has this call come? The numbers of one run of the loop, and the records made of them. */
 import type { Attempt } from './attempt.ts'
 import type { Policy } from './policy.ts'
+import { spentSoFar, wasSpentSince } from './spent.ts'
 
 /** What a run did so far. All keys are always there; before the first run all are 0. */
 export interface RetryStatistics {
@@ -37,6 +38,7 @@ export class Course implements RetryStatistics {
 	readonly policy: Policy<unknown>
 	readonly name: string | undefined
 	readonly args: readonly unknown[] | undefined
+	#spentBefore = 0
 
 	constructor(policy: Policy<unknown>, name?: string, args?: readonly unknown[]) {
 		this.policy = policy
@@ -52,9 +54,15 @@ export class Course implements RetryStatistics {
 	/** Counts the attempt that begins now. */
 	begin(): AttemptContext {
 		this.attempts += 1
+		this.#spentBefore = spentSoFar()
 		const elapsedMs = this.attempts === 1 ? 0 : this.sinceStartMs()
 		const { deadlineMs, signal } = this.policy
 		return { number: this.attempts, elapsedMs, idleForMs: this.idleForMs, remainingMs: Math.max(0, deadlineMs - elapsedMs), signal }
+	}
+
+	/** Whether the attempt that ended with this error has used up the retries for it already. */
+	wasSpent(error: unknown): boolean {
+		return wasSpentSince(this.#spentBefore, error)
 	}
 
 	/** The record before an attempt, which has neither error nor result. */

@@ -3,7 +3,8 @@ import { sleep } from '../clock.ts'
 import { askWait, askYesNo } from './ask.ts'
 import type { Attempt } from './attempt.ts'
 import type { AttemptContext, Course } from './course.ts'
-import type { Policy } from './policy.ts'
+import { defaultWhen, type Policy } from './policy.ts'
+import { spend } from './spent.ts'
 import { TryAgain } from './try-again.ts'
 
 /** The loop gave up and `onError` gave this in place of a result. */
@@ -24,7 +25,7 @@ export async function run<T, E>(policy: Policy<E>, course: Course, work: (contex
 		} catch (error) {
 			ended = course.ended(true, error, undefined)
 		}
-		if (!isWanted(policy, ended)) {
+		if (!isWanted(policy, course, ended)) {
 			if (ended.failed) throw ended.error
 			return ended.result as T
 		}
@@ -45,8 +46,11 @@ export async function runBefore(policy: Policy<unknown>, course: Course, context
 }
 
 /** Whether the attempt is to be tried again. Only this is asked when all goes well. */
-export function isWanted(policy: Policy<unknown>, ended: Attempt): boolean {
-	return (ended.failed && TryAgain.is(ended.error)) || askYesNo(policy.when, ended, 'when')
+export function isWanted(policy: Policy<unknown>, course: Course, ended: Attempt): boolean {
+	if (ended.failed && TryAgain.is(ended.error)) return true
+	// A rule of the user's own says it explicitly.
+	if (policy.when === defaultWhen && course.wasSpent(ended.error)) return false
+	return askYesNo(policy.when, ended, 'when')
 }
 
 /** Gives up (throws, or answers with `onError`'s value), or answers with the record that knows the upcoming wait. */
@@ -85,6 +89,7 @@ const deadlineText = (policy: Policy<unknown>, next: Attempt) =>
 
 async function giveUp<E>(policy: Policy<E>, course: Course, last: Attempt, why: string): Promise<Substitute<E>> {
 	if (policy.onError !== undefined) return { value: await policy.onError(last) }
+	if (last.failed) spend(last.error)
 	if (policy.reraise && last.failed) throw last.error
 	const who = course.name === undefined ? '' : `${course.name}: `
 	const times = last.number === 1 ? '1 attempt' : `${last.number} attempts`
@@ -92,8 +97,10 @@ async function giveUp<E>(policy: Policy<E>, course: Course, last: Attempt, why: 
 	const what = last.failed ? 'its error is the cause' : 'its result was not accepted and is in lastAttempt.result'
 	const { number, failed, error, result } = last
 	// Without the arguments of the call: errors are printed, and arguments hold secrets.
-	throw new policy.retryErrorClass(
+	const gaveUp = new policy.retryErrorClass(
 		{ number, failed, error, result },
 		`${who}gave up after ${times} in ${Math.round(course.sinceStartMs())} ms, since ${why}; of the last attempt ${what}`,
 	)
+	spend(gaveUp)
+	throw gaveUp
 }

@@ -19,7 +19,10 @@ export interface RetryOptions<E = never> {
 	stop?: Stop | undefined
 	/** How long to wait between attempts. @default wait.randomExponential({ multiplierMs: 100, maxMs: 10_000 }) */
 	wait?: Wait | undefined
-	/** Whether an attempt that ended like this is tried again. @default when.error(), which is whatever was thrown */
+	/**
+	 * Whether an attempt that ended like this is tried again. @default whatever was thrown, but for errors that another `retry` or a wrapped
+	 * pool further in has given up on, and for an InDoubtError: attempts never multiply, and work in doubt is not repeated
+	 */
 	when?: When | undefined
 	/** Runs before each attempt. */
 	before?: Hook | undefined
@@ -94,7 +97,8 @@ const foreignNames = {
 
 const defaultStop = afterAttempts(5)
 const defaultWait = randomExponential({ multiplierMs: 100, maxMs: 10_000 })
-const defaultWhen = error()
+/** The rule where the user has given none: whatever was thrown, but for what was retried further in already. */
+export const defaultWhen = error()
 
 // Every key spelled out, so that all policies have one shape: spreading and freezing cost a call more than all the rest of the loop.
 function fill<E>(options: RetryOptions<E>): Policy<E> {

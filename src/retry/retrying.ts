@@ -92,7 +92,7 @@ class TurnState<E> {
 	}
 
 	private async judge<T>(ended: Attempt): Promise<T | E | undefined> {
-		if (!isWanted(this.policy, ended)) {
+		if (!isWanted(this.policy, this.course, ended)) {
 			if (ended.failed) throw ended.error
 			return ended.result as T
 		}

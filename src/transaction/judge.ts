@@ -21,6 +21,8 @@ export interface Evidence {
 	readonly abortedBy: unknown
 	/** How the transaction stood before it was rolled back. */
 	readonly status: TransactionStatus
+	/** Another call, or a `retry`, that the function has made has given up on what it threw. */
+	readonly spent: boolean
 	/** False where the rollback failed. */
 	readonly undone: boolean
 }
@@ -28,7 +30,7 @@ export interface Evidence {
 type Classify = (error: unknown) => Fault
 
 /** The user's function threw: its own error, one of this database, or one from elsewhere. */
-export function judge({ thrown, abortedBy, status, undone }: Evidence, classify: Classify): Failure {
+export function judge({ thrown, abortedBy, spent, status, undone }: Evidence, classify: Classify): Failure {
 	const cause = abortedBy === undefined ? undefined : classify(abortedBy)
 	if (status === 'none' && !(cause?.scope === 'transaction' && cause.outcome === 'rolled_back')) {
 		// It was not the server that ended the transaction but the function, and perhaps by committing it.
@@ -42,7 +44,7 @@ export function judge({ thrown, abortedBy, status, undone }: Evidence, classify:
 	}
 	const fault: Fault = { ...classify(thrown), outcome: 'rolled_back' }
 	// Errors from elsewhere (another server's ECONNREFUSED, say) tell nothing of this database. A conflict is a request to run again.
-	return { error: thrown, fault: fault.scope === 'transaction' ? fault : permanent(fault), phase: 'statement' }
+	return { error: thrown, fault: fault.scope === 'transaction' && !spent ? fault : permanent(fault), phase: 'statement' }
 }
 
 /** The function returned although its transaction could not be committed any more. */

@@ -1,9 +1,22 @@
 /** How is a unit of work applied once? begin, the user's function, commit; the whole function again, or nothing. */
-import { Call, type CallOptions, type Policy, type Priority, priorityRule } from '../call.ts'
+import { Call, type Policy } from '../call.ts'
 import { isConflict } from '../conflict/turns.ts'
 import type { Begun, CommitMark, TransactionDriver, TransactionModes, TransactionStatus } from '../contract.ts'
 import type { Fault, FaultKind } from '../fault.ts'
-import { abortSignal, bool, checkOptions, fn as fnRule, type OptionRules, oneOf, positiveMsOrInfinity, show, text } from '../options.ts'
+import {
+	abortSignal,
+	bool,
+	checkOptions,
+	fn as fnRule,
+	type OptionRules,
+	oneOf,
+	type Priority,
+	positiveMsOrInfinity,
+	priorityRule,
+	show,
+	text,
+} from '../options.ts'
+import { spentSoFar, wasSpentSince } from '../retry/spent.ts'
 import { endedByHand, type Failure, judge, partlyCommitted, swallowed } from './judge.ts'
 import { Loan } from './loan.ts'
 import { refuseNesting, runInside } from './nesting.ts'
@@ -62,7 +75,8 @@ export async function runTransaction<C extends object, T extends TransactionScop
 	if (!fnRule.accepts(fn)) throw new TypeError(`transaction: fn must be an async function, got ${show(fn)}`)
 	checkOptions('transaction', options, transactionRules)
 	if (host.nests !== true) refuseNesting(host)
-	const call = new Call(host.policy, options as CallOptions)
+	const { deadlineMs, signal, label, priority } = options
+	const call = new Call(host.policy, { deadlineMs, signal, label, priority })
 	const work = { idempotent: options.idempotent === true, takesTurns: true, reads: () => options.readOnly === true }
 	const { turns, counters, scheduler } = host.policy
 	let losses = 0
@@ -114,14 +128,24 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 ): Promise<Success<R> | Failure> {
 	const { driver, policy } = host
 	const { clock, wakeUps } = policy.scheduler
-	const state: AttemptState<C> = { connection, driver, abortedBy: undefined, savepoints: 0, begun: undefined, cutShortBy: undefined }
+	const told = (error: unknown) => call.classify(error, 'statement')
+	const isRerun = (error: unknown) => told(error).retryable
+	const spentBefore = spentSoFar()
+	const state: AttemptState<C> = {
+		connection,
+		driver,
+		abortedBy: undefined,
+		savepoints: 0,
+		begun: undefined,
+		isRerun,
+		cutShortBy: undefined,
+	}
 	const limit =
 		host.attemptTimeoutMs === undefined
 			? undefined
 			: wakeUps.at(clock.now() + host.attemptTimeoutMs, () => driver.cut(connection, call.cutOff()))
 	const tx = host.scope(state)
 	const loan = new Loan(driver, connection)
-	const told = (error: unknown) => call.classify(error, 'statement')
 	try {
 		let begun: Begun
 		try {
@@ -146,7 +170,8 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		} catch (error) {
 			tx.end('its function has failed')
 			const { status, undone } = await rollBack(state, loan, told)
-			return failed(judge({ thrown: error, abortedBy: state.abortedBy, status, undone }, told))
+			const spent = wasSpentSince(spentBefore, error) && state.reruns?.has(error) !== true
+			return failed(judge({ thrown: error, abortedBy: state.abortedBy, spent, status, undone }, told))
 		}
 		tx.end('its function has returned')
 		const asked = driver.status(connection)

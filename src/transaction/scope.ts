@@ -2,6 +2,7 @@
 import type { Begun, TransactionDriver } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
 import { show } from '../options.ts'
+import { spend } from '../retry/spent.ts'
 
 /** What one attempt of a transaction, savepoints included, keeps together. */
 export interface AttemptState<C extends object> {
@@ -11,6 +12,10 @@ export interface AttemptState<C extends object> {
 	abortedBy: unknown
 	savepoints: number
 	begun: Begun | undefined
+	/** Whether the whole function is run again for such an error. */
+	readonly isRerun?: ((error: unknown) => boolean) | undefined
+	/** The errors for which that was so. */
+	reruns?: Set<unknown> | undefined
 	/** The error of a statement that has waited for a lock for longer than Holdfast lets it, whatever the function has made of that. */
 	cutShortBy: unknown
 }
@@ -126,6 +131,12 @@ export abstract class TransactionScope<C extends object, Self> {
 			return
 		}
 		this.state.abortedBy ??= error
+		// A retry within the function would only meet a transaction that is over.
+		if (this.state.isRerun?.(error) === true) {
+			spend(error)
+			this.state.reruns ??= new Set()
+			this.state.reruns.add(error)
+		}
 		if (this.state.begun?.isLockWait?.(error) === true) this.state.cutShortBy ??= error
 	}
 

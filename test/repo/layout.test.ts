@@ -15,7 +15,10 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 	{ what: 'which of several servers', paths: ['src/hosts/'] },
 	{ what: 'which links are dead', paths: ['src/liveness/'] },
 	{ what: 'turns of transactions', paths: ['src/conflict/'] },
-	{ what: 'a call, and the pool it goes through', paths: ['src/call.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'] },
+	{
+		what: 'a call, and the pool it goes through',
+		paths: ['src/call.ts', 'src/policy.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'],
+	},
 	{ what: 'units of work', paths: ['src/transaction/'] },
 	{ what: 'the doors: for users, for drivers and for the command line', paths: ['src/index.ts', 'src/driver.ts', 'src/knowledge.ts'] },
 ]

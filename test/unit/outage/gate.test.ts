@@ -285,18 +285,35 @@ test('three pools on one endpoint take turns, however many callers one of them h
 	expect(served.slice(0, 9).filter((pool) => pool === 2)).toHaveLength(3)
 })
 
-test('a wrong password goes to the caller at the head alone, at once, and the endpoint stays up', async () => {
+test('a wrong password goes to everybody who waits, at once and after one attempt, and is no outage', async () => {
 	const { clock, pool, server, endpoint, callers } = stage()
 	server.manner = 'knows no password'
-	for (let each = 0; each < 3; each++) pool.ask()
+	for (let each = 0; each < 1_000; each++) pool.ask()
 	await clock.advance(server.connectMs)
-	expect(callers.map(({ told }) => told)).toEqual([1, 0, 0])
-	expect(callers[0]?.error).toMatchObject({ code: '28P01' })
+	expect(callers.every(({ told }) => told === 1)).toBe(true)
+	expect(callers[999]?.error).toMatchObject({ code: '28P01' })
+	expect(server.attempts).toHaveLength(1)
 	server.manner = 'accepts'
+	const later = pool.ask()
 	await clock.advance(1_000)
-	expect(callers.slice(1).filter(({ connection }) => connection !== undefined).length).toBeGreaterThanOrEqual(1)
+	expect(later.connection).toBeDefined()
 	expect(endpoint.outages).toBe(0)
 	expect(endpoint.state).toBe('up')
+})
+
+test('a wrong password goes to the caller at the head alone where connections in use may serve the others', async () => {
+	const { clock, pool, server, callers, warm } = stage({ capacity: 2 })
+	await warm(1)
+	const holder = pool.ask()
+	await clock.advance(0)
+	server.manner = 'knows no password'
+	for (let each = 0; each < 2; each++) pool.ask()
+	await clock.advance(server.connectMs)
+	expect(callers.map(({ told }) => told)).toEqual([1, 1, 0])
+	expect(callers[1]?.error).toMatchObject({ code: '28P01' })
+	pool.bringBack(holder)
+	await clock.advance(0)
+	expect(callers[2]?.connection).toBeDefined()
 })
 
 test('a caller that gets a wrong password waits for no backoff', async () => {

@@ -1,0 +1,68 @@
+/** Faults while the endpoint is up: are retries bounded, and are they never multiplied? */
+import { createScheduler, retry, retryReport, stop, wait } from 'holdfast'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type Stage, stage } from './stage.ts'
+
+let at: Stage
+beforeAll(async () => {
+	at = await stage()
+	await at.ask(`CREATE FUNCTION fail(code text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING errcode = code, message = 'as ordered'; END $$;
+		CREATE TABLE written (id int)`)
+})
+afterAll(() => at.close())
+beforeEach(async () => {
+	await at.ask('TRUNCATE written')
+	at.proxy.resetCounters()
+})
+afterEach(() => at.leaveNothing())
+
+const seen = (text: string) => at.proxy.seen.statementsLike(text)
+const ended = (call: Promise<unknown>) => call.catch((error: unknown) => error)
+
+test('the server sees no more retries of failing statements than the budget holds, and each caller gets the native error with the reason', async () => {
+	const scheduler = createScheduler({ retryBudget: { ratio: 0, minPerSecond: 4 } })
+	const pool = at.wrap({ scheduler, wait: wait.none(), deadlineMs: 400 }, { max: 4 })
+	const errors = (await Promise.all(Array.from({ length: 60 }, () => ended(pool.query("SELECT fail('40001')"))))) as { code?: string }[]
+	expect(errors.map(({ code }) => code)).toEqual(errors.map(() => '40001'))
+	// 20 were kept; within the deadline there is one more to wait for.
+	expect(seen('SELECT fail')).toBeGreaterThanOrEqual(60 + 20)
+	expect(seen('SELECT fail')).toBeLessThanOrEqual(60 + 22)
+	const refused = errors.filter((error) => retryReport(error)?.budgetSpent)
+	expect(refused.length).toBeGreaterThan(30)
+	expect(pool.holdfast.stats().budgetSpent).toBe(refused.length)
+})
+
+test('a server that ends all work under way costs nobody an error, though the budget holds too few tokens for all', async () => {
+	const scheduler = createScheduler({ retryBudget: { ratio: 0, minPerSecond: 2 } })
+	const pool = at.wrap({ scheduler }, { max: 12 })
+	const calls = Array.from({ length: 12 }, () => pool.query('SELECT pg_sleep(0.2)'))
+	for (let pids: unknown[] = []; pids.length < 12; ) {
+		pids = await at.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'under test' AND query LIKE '%pg_sleep(0.2)%'")
+	}
+	await at.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'under test'")
+	expect(await Promise.all(calls)).toHaveLength(12)
+	expect(seen('SELECT pg_sleep')).toBeGreaterThanOrEqual(24)
+	expect(pool.holdfast.stats().budgetSpent).toBe(0)
+})
+
+test('retry around a wrapped pool around a failing statement: as many attempts as the pool makes, not as many times as many', async () => {
+	const pool = at.wrap({ stop: stop.afterAttempts(3), wait: wait.none() })
+	const policy = { stop: stop.afterAttempts(4), wait: wait.none() }
+	const error = await ended(retry(() => retry(() => pool.query("SELECT fail('40001')"), policy), policy))
+	expect(error).toMatchObject({ code: '40001' })
+	expect(seen('SELECT fail')).toBe(3)
+})
+
+test('retry around a transaction, and retry within it: the transaction alone is run again', async () => {
+	const pool = at.wrap({ stop: stop.afterAttempts(3), wait: wait.none() })
+	const policy = { stop: stop.afterAttempts(4), wait: wait.none() }
+	const transaction = () =>
+		pool.transaction(async (tx) => {
+			await tx.query('INSERT INTO written VALUES (1)')
+			await retry(() => tx.query("SELECT fail('40001')"), policy)
+		})
+	expect(await ended(retry(transaction, policy))).toMatchObject({ code: '40001' })
+	expect(seen('SELECT fail')).toBe(3)
+	expect(seen('INSERT')).toBe(3)
+	expect(await at.ask('SELECT * FROM written')).toEqual([])
+})

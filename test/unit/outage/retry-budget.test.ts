@@ -1,0 +1,98 @@
+/** Are retries at most the promised share of the traffic, and the floor always there? */
+import { expect, test } from 'vitest'
+import { RetryBudget } from '../../../src/outage/retry-budget.ts'
+
+/** Takes as many tokens as there are at this moment. */
+function drain(budget: RetryBudget, nowMs: number): number {
+	let taken = 0
+	while (budget.take(1, nowMs)) taken += 1
+	return taken
+}
+
+test('a new budget holds what its floor grants in five seconds, and never more than that while nothing is called', () => {
+	const budget = new RetryBudget(undefined, 0)
+	expect(drain(budget, 0)).toBe(50)
+	expect(drain(budget, 0)).toBe(0)
+	expect(drain(budget, 1_000)).toBe(10)
+	expect(drain(budget, 3_600_000)).toBe(50)
+})
+
+test('with much traffic one retry is allowed for five calls, and the floor does not come on top', () => {
+	const budget = new RetryBudget(undefined, 0)
+	drain(budget, 0)
+	let taken = 0
+	for (let nowMs = 100; nowMs <= 10_000; nowMs += 100) {
+		budget.calls += 100
+		taken += drain(budget, nowMs)
+	}
+	// 10,000 calls.
+	expect(taken).toBeGreaterThanOrEqual(1_990)
+	expect(taken).toBeLessThanOrEqual(2_000)
+})
+
+test('in half a minute of failures retries stay below a quarter of the traffic, whatever was saved before', () => {
+	const budget = new RetryBudget(undefined, 0)
+	for (let nowMs = 10; nowMs <= 60_000; nowMs += 10) {
+		budget.calls += 10
+		budget.take(1, nowMs)
+	}
+	let taken = 0
+	for (let nowMs = 60_010; nowMs <= 90_000; nowMs += 10) {
+		budget.calls += 10
+		taken += drain(budget, nowMs)
+	}
+	expect(taken / 30_000).toBeLessThan(0.25)
+	expect(taken / 30_000).toBeGreaterThan(0.19)
+})
+
+test('calls of long ago count as the rate that they came at, not as a fortune', () => {
+	const budget = new RetryBudget(undefined, 0)
+	drain(budget, 0)
+	budget.calls = 360_000
+	// 100 calls a second for an hour, kept for five seconds.
+	expect(Math.abs(drain(budget, 3_600_000) - 100)).toBeLessThanOrEqual(1)
+})
+
+test('who finds no token waits for one, in order, and not beyond its deadline', () => {
+	const budget = new RetryBudget(undefined, 0)
+	drain(budget, 0)
+	expect([0, 1, 2].map(() => budget.reserve(0, 1_000))).toEqual([100, 200, 300])
+	expect(budget.reserve(0, 400)).toBeUndefined()
+	expect(budget.reserve(0, 401)).toBe(400)
+	// Nobody overtakes them.
+	expect(budget.take(1, 350)).toBe(false)
+	expect(drain(budget, 1_400)).toBe(10)
+})
+
+test('traffic pays for those who wait before anybody else', () => {
+	const budget = new RetryBudget(undefined, 0)
+	drain(budget, 0)
+	for (let retry = 0; retry < 20; retry++) budget.reserve(0, 60_000)
+	budget.calls = 150
+	expect(drain(budget, 1)).toBe(10)
+})
+
+test('share and floor are what the user says', () => {
+	const budget = new RetryBudget({ ratio: 0.5, minPerSecond: 0 }, 0)
+	expect(budget.reserve(0, 60_000)).toBeUndefined()
+	budget.calls = 10
+	expect(drain(budget, 1)).toBe(5)
+})
+
+test('a budget that is off says yes to everything', () => {
+	const budget = new RetryBudget(false, 0)
+	for (let retry = 0; retry < 1_000; retry++) expect(budget.reserve(0, 1)).toBe(0)
+})
+
+test('in an outage an attempt to connect costs nothing; while others get through it costs three tokens', () => {
+	const budget = new RetryBudget(undefined, 0)
+	for (let attempt = 0; attempt < 1_000; attempt++) expect(budget.mayConnectAgain('connection_refused', 10_000)).toBe(true)
+	expect(drain(budget, 10_000)).toBe(50)
+	budget.opened(20_000)
+	const answers = Array.from({ length: 20 }, () => budget.mayConnectAgain('connection_lost', 20_100))
+	expect(answers.filter(Boolean)).toHaveLength(16)
+	// A server that is full, or starting, says that waiting helps.
+	expect(budget.mayConnectAgain('too_many_connections', 20_100)).toBe(true)
+	expect(budget.mayConnectAgain('starting_up', 20_100)).toBe(true)
+	expect(budget.mayConnectAgain('connection_refused', 20_301)).toBe(true)
+})
