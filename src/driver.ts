@@ -1,5 +1,6 @@
 /** Through which door do drivers reach the core? Everything that a wrapper may use, and nothing that users should. */
 export { Call, type CallOptions } from './call.ts'
+export { classify } from './classify/classify.ts'
 export { dateOf } from './clock.ts'
 export { CommitLedger, ledgerRetentionHours } from './commit-ledger.ts'
 export type {
@@ -16,7 +17,7 @@ export type {
 } from './contract.ts'
 export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
-export type { Fault } from './fault.ts'
+export type { Fault, Phase } from './fault.ts'
 export { type Host, hostsOf } from './hosts/host.ts'
 export type { Target, Wanted } from './hosts/role.ts'
 export type { HostSearch } from './hosts/source.ts'

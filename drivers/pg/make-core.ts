@@ -1,6 +1,7 @@
 /** Of what is the core of a pg pool made? Its source, its server or servers, and the pools beside it. */
 import { hostsOf, type PoolOptions, type Wanted } from '../../src/driver.ts'
 import { Beside, poolLike } from './beside.ts'
+import { Plans } from './cached-plan.ts'
 import { ownedBy, PgCore } from './core.ts'
 import { PgLinks } from './links.ts'
 import type { PgPool } from './shape.ts'
@@ -12,7 +13,9 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 	const { address, port } = placeOf(pool)
 	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
 	const search = hosts && { hosts, wanted: besideFor ?? options.target ?? 'primary' }
+	const plans = new Plans(options.classify)
 	const source = new PgSource(pool, bare, disabled, {
+		heard: (client) => plans.watch(client),
 		broken: (client) => core.lost(client),
 		returned: () => core.returned(),
 		discarded: () => {
@@ -28,7 +31,7 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 			busyTimeoutMs: pool.options.connectionTimeoutMillis || undefined,
 			busyTimeoutError: () => new Error('timeout exceeded when trying to connect'),
 			links: new PgLinks(pool),
-			foundOut: (error) => core.refusals.faultOf(error),
+			foundOut: (error, phase) => core.refusals.faultOf(error) ?? plans.faultOf(error, phase),
 		},
 		options,
 	)

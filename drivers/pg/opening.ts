@@ -1,6 +1,7 @@
 /** When does a transaction begin? With its first statement: BEGIN is put off, and sent in the same packet. */
 import type { Begun, CommitMark } from '../../src/driver.ts'
 import { beginAgain, beginNow } from './begin-now.ts'
+import { withoutLostName } from './cached-plan.ts'
 import { carrierOf, carries } from './carrier.ts'
 import { query, snapshot, snapshotValues } from './query.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
@@ -79,7 +80,7 @@ export class Opening implements Begun {
 	#carry(config: unknown, values: unknown, callback: QueryCallback): void {
 		const witness = this.#witness
 		const marking = witness?.marking(this.#client)
-		const first = new (carrierOf(this.#client))(config, values)
+		const first = new (carrierOf(this.#client))(withoutLostName(this.#client, config), values)
 		// The statement is left to another query object: of this one nobody hears any more.
 		let left = false
 		first.carry(this.#client, {

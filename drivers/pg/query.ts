@@ -1,5 +1,6 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
 import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability, Request } from '../../src/driver.ts'
+import { withoutLostName } from './cached-plan.ts'
 import { cut } from './client.ts'
 import { ownerOf, type PgCore } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
@@ -228,10 +229,10 @@ export const snapshotValues = (values: unknown): unknown => (Array.isArray(value
 /** Sends it. Before 8.23 pg writes the callback into the caller's object, where `client.query(config)` would find it later. */
 export function query(client: PgClient, config: unknown, values: unknown, callback: QueryCallback): unknown {
 	if (typeof config !== 'object' || config === null) return client.query(config, values, callback)
-	const given = config as { callback?: unknown }
+	const given = withoutLostName(client, config) as { callback?: unknown }
 	const before = given.callback
 	try {
-		return client.query(config, values, callback)
+		return client.query(given, values, callback)
 	} finally {
 		if (given.callback === callback) given.callback = before
 	}

@@ -8,6 +8,8 @@ import { isUsable } from './state.ts'
 type Taken = (error: unknown, client: PgClient | undefined) => void
 
 export interface SourceEvents {
+	/** The connection is listened to from now on. */
+	heard(client: PgClient): void
 	broken(client: PgClient): void
 	returned(): void
 	discarded(): void
@@ -28,7 +30,7 @@ export class PgSource implements ConnectionSource<PgClient> {
 		this.#disabled = disabled
 		this.#on = on
 		if (disabled) return
-		for (const client of pool._clients) listen(client, on.broken)
+		for (const client of pool._clients) this.#listen(client)
 		this.#guardNewClient(pool.newClient)
 	}
 
@@ -84,7 +86,7 @@ export class PgSource implements ConnectionSource<PgClient> {
 			this.#admitting = false
 		}
 		const client = opened()
-		if (client !== undefined && !this.#disabled) listen(client, this.#on.broken)
+		if (client !== undefined && !this.#disabled) this.#listen(client)
 		return () => {
 			const error = new Error(connectTimeout)
 			if (client !== undefined) cut(client, error)
@@ -132,6 +134,11 @@ export class PgSource implements ConnectionSource<PgClient> {
 	#hand(done: Taken, error: unknown, client: PgClient | undefined): void {
 		if (client !== undefined && this.#disabled) this.#listenWhileBorrowed(client)
 		done(error, client)
+	}
+
+	#listen(client: PgClient): void {
+		listen(client, this.#on.broken)
+		this.#on.heard(client)
 	}
 
 	#listenWhileBorrowed(client: PgClient): void {

@@ -126,6 +126,8 @@ class SubmittableRun implements Repeatability {
 			() => {
 				// The object was not told, so it has not ended its half of the protocol: the connection cannot be used on.
 				if (fault.scope === 'connection' || fault.scope === 'endpoint') this.#core.lost(client)
+				// pg.Query takes its name from there: under one that is taken it would fail for ever.
+				if (fault.kind === 'stale_plan') this.#query.name = undefined
 				this.#client = undefined
 				client.release(error)
 				cut(client)

@@ -31,6 +31,7 @@ const xaManual = 'MySQL manual, "XA Transaction States" and "XA Transaction SQL 
 const transactional: Verdict = { ...permanent, scope: 'transaction' }
 // The server rolls back what it may not commit: ha_commit_trans in MySQL's handler.cc.
 const readOnlyServer: Verdict = { kind: 'read_only', scope: 'connection', outcome: 'rolled_back', commit: 'rolled_back', retryable: true }
+const preparedBySql = 'the session has no statement prepared under the name that the SQL text gives'
 const readOnly = 'the server takes no writes: it is a replica, or was demoted'
 
 function row(errno: number, name: string, verdict: Verdict, reason: string, source = server): ClassificationRow {
@@ -119,6 +120,8 @@ export const mysqlRows: readonly ClassificationRow[] = [
 		source: server,
 	},
 	row(1243, 'ER_UNKNOWN_STMT_HANDLER', stalePlan, 'the prepared statement is not in this session, as behind a pooler'),
+	{ code: '1243', also: ['ER_UNKNOWN_STMT_HANDLER'], says: 'given to EXECUTE', ...permanent, reason: preparedBySql, source: server },
+	{ code: '1243', also: ['ER_UNKNOWN_STMT_HANDLER'], says: 'given to DEALLOCATE', ...permanent, reason: preparedBySql, source: server },
 	row(1290, 'ER_OPTION_PREVENTS_STATEMENT', permanent, 'an option of the server forbids the statement'),
 	{ code: '1290', also: ['ER_OPTION_PREVENTS_STATEMENT'], says: '--read-only', ...readOnlyServer, reason: readOnly, source: server },
 	{ code: '1290', also: ['ER_OPTION_PREVENTS_STATEMENT'], says: '--super-read-only', ...readOnlyServer, reason: readOnly, source: server },
@@ -144,7 +147,7 @@ export const mysqlRows: readonly ClassificationRow[] = [
 		xaManual,
 	),
 	row(1614, 'ER_XA_RBDEADLOCK', deadlock, 'the XA transaction was rolled back because of a deadlock', xaManual),
-	row(1615, 'ER_NEED_REPREPARE', { ...stalePlan, scope: 'statement' }, 'the table of a prepared statement changed'),
+	row(1615, 'ER_NEED_REPREPARE', { ...stalePlan, scope: 'transaction' }, 'the table of a prepared statement changed'),
 	row(1637, 'ER_TOO_MANY_CONCURRENT_TRXS', exhausted, 'too many transactions at the same time'),
 	row(1792, 'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION', { ...transactional, kind: 'read_only' }, 'the transaction was declared read-only'),
 	row(1836, 'ER_READ_ONLY_MODE', readOnlyServer, readOnly),

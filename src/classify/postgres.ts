@@ -112,6 +112,7 @@ export const postgresRows: readonly ClassificationRow[] = [
 	{ code: '57P05', ...ended, kind: 'session_timeout', reason: 'idle_session_timeout ended a session that nobody used', source: settings },
 	{ code: '58000', ...exhausted, kind: 'permanent', reason: 'system error outside the server', source: codes },
 	{ code: '58030', ...exhausted, kind: 'permanent', reason: 'input or output error of the server', source: codes },
+	{ code: '42P05', ...stalePlan, reason: 'the name of the prepared statement is taken in this session, as behind a pooler', source: codes },
 	{ prefix: '21', ...permanent, reason: 'the statement returned more rows than its use allows', source: codes },
 	{ prefix: '22', ...permanent, reason: 'the data does not fit', source: codes },
 	{ prefix: '23', ...permanent, reason: 'a constraint was violated', source: codes },

@@ -73,6 +73,8 @@ testCases([
 	['statement', my(3572, 'ER_LOCK_NOWAIT'), permanent],
 	['statement', my(4031, 'ER_CLIENT_INTERACTION_TIMEOUT'), ['session_timeout', 'connection', 'rolled_back', true]],
 	['statement', my(1243, 'ER_UNKNOWN_STMT_HANDLER'), ['stale_plan', 'connection', 'rolled_back', true]],
+	['statement', my(1243, 'ER_UNKNOWN_STMT_HANDLER', { message: 'Unknown prepared statement handler (x) given to EXECUTE' }), permanent],
+	['statement', my(1615, 'ER_NEED_REPREPARE'), ['stale_plan', 'transaction', 'rolled_back', true]],
 	['statement', my(1062, 'ER_DUP_ENTRY', { sqlState: '23000' }), permanent],
 	['statement', my(1644, 'ER_SIGNAL_EXCEPTION', { sqlState: '40001', message: 'Connection terminated' }), permanent],
 	['statement', { code: 'PROTOCOL_CONNECTION_LOST' }, lost],

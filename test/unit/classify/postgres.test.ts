@@ -54,6 +54,7 @@ testCases([
 	['statement', pg('0A000', { routine: 'RevalidateCachedQuery' }), ['stale_plan', 'connection', 'rolled_back', true]],
 	['statement', pg('0A000', { message: 'cached plan must not change result type' }), ['stale_plan', 'connection', 'rolled_back', true]],
 	['statement', pg('26000'), ['stale_plan', 'connection', 'rolled_back', true]],
+	['statement', pg('42P05'), ['stale_plan', 'connection', 'rolled_back', true]],
 	['statement', pg('53100'), ['resource_exhausted', 'statement', 'rolled_back', false]],
 	['statement', pg('53200'), ['resource_exhausted', 'statement', 'rolled_back', false]],
 	['statement', pg('53400'), ['resource_exhausted', 'statement', 'rolled_back', false]],
