@@ -26,7 +26,7 @@ import { LedgerWitness } from './ledger.ts'
 import { lend } from './lend.ts'
 import { Listening, type Unlisten } from './listen.ts'
 import type { Notification } from './listen-link.ts'
-import { endTogether, forListening, poolBeside } from './listen-pool.ts'
+import { endTogether, forListening, poolToListen } from './listen-pool.ts'
 import { makeCore } from './make-core.ts'
 import { CallbackStatement, PromisedStatement, snapshot, snapshotValues } from './query.ts'
 import { type ReadOptions, Reads, type Routed } from './replica.ts'
@@ -46,7 +46,7 @@ export type { Gap, ListenOptions, Notification, QueryOptions, ReadOptions, Stats
 export interface HoldfastOptions extends PoolOptions {
 	/** Prepares each new connection before anybody gets it, as that of `PoolOptions`. Awaited; it must not release the client. */
 	onConnect?: ((client: ClientBase) => unknown) | undefined
-	/** How long the connection of `listen` may be silent before it is asked whether it lives, in milliseconds. Default 5,000. */
+	/** How often the connection of `listen` is asked whether it lives, in milliseconds. Default 5,000. */
 	listenCheckMs?: number | undefined
 }
 
@@ -143,7 +143,7 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 		if (overrides(pool, 'connect')) core.override = (callback) => pool.connect(callback)
 	}
 	const listening = new Listening(core, options.listenCheckMs ?? defaultListenCheckMs, () => {
-		const beside = poolBeside(pool, bare)
+		const beside = poolToListen(pool, bare)
 		install(beside, { ...forListening(options), scheduler: core.policy.scheduler })
 		endTogether(pool, listening)
 		return { core: (insideOf(beside) as Inside).core, end: async () => beside.end() }

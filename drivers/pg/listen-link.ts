@@ -46,10 +46,12 @@ export function drop(core: PgCore, client: PgClient): void {
 }
 
 export class Link {
-	/** When something came over it last, on the scheduler's clock. */
-	heardAtMs: number
+	/** What was sent up to then has arrived, or will: the last question that was answered was put then. On the scheduler's clock. */
+	heardUpToMs: number
 	/** Whether it has outlived its first check. */
 	proven = false
+	/** Whether the channels are listened to. */
+	listens = false
 	/** The backend at the other end; undefined before it was asked. */
 	backend: unknown
 	readonly client: PgClient
@@ -64,7 +66,7 @@ export class Link {
 		this.#core = core
 		this.#checkMs = checkMs
 		this.#on = on
-		this.heardAtMs = this.#now()
+		this.heardUpToMs = this.#now()
 		client.on('notification', this.#notified)
 		client.on('error', this.giveUp)
 		client.on('end', this.giveUp)
@@ -94,12 +96,13 @@ export class Link {
 
 	/** One question and its answer, within the time that a probe may take: a link without an answer is cut. */
 	#ask(text: string, done: Done): void {
-		const { wakeUps, clock } = this.#core.policy.scheduler
-		const limit = wakeUps.at(clock.now() + this.#core.policy.endpoint.probeTimeoutMs, () => cut(this.client))
+		const { wakeUps } = this.#core.policy.scheduler
+		const askedAtMs = this.#now()
+		const limit = wakeUps.at(askedAtMs + this.#core.policy.endpoint.probeTimeoutMs, () => cut(this.client))
 		send(this.client, text, undefined, (error, result) => {
 			wakeUps.cancel(limit)
 			if (error !== null && error !== undefined) return done(error)
-			this.heardAtMs = this.#now()
+			this.heardUpToMs = askedAtMs
 			const last = (Array.isArray(result) ? result.at(-1) : result) as { rows: { pid?: unknown }[] }
 			const pid = last.rows[0]?.pid
 			const moved = this.backend !== undefined && pid !== undefined && pid !== this.backend
@@ -114,8 +117,7 @@ export class Link {
 	#checkLater(): void {
 		const { wakeUps } = this.#core.policy.scheduler
 		wakeUps.cancel(this.#check)
-		this.#check = wakeUps.at(this.heardAtMs + this.#checkMs, () => {
-			if (this.#now() < this.heardAtMs + this.#checkMs) return this.#checkLater()
+		this.#check = wakeUps.at(this.heardUpToMs + this.#checkMs, () => {
 			this.#ask(whoAmI, (error) => {
 				if (error === undefined) this.proven = true
 				else this.giveUp(error)
@@ -123,10 +125,7 @@ export class Link {
 		})
 	}
 
-	readonly #notified = (notification: Notification): void => {
-		this.heardAtMs = this.#now()
-		this.#on.notified(notification)
-	}
+	readonly #notified = (notification: Notification): void => this.#on.notified(notification)
 
 	/** It is of no use any more: its connection is closed, and whoever keeps it told. */
 	readonly giveUp = (error?: unknown): void => {

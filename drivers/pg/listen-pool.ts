@@ -1,5 +1,6 @@
 /** Of which pool is the connection that is listened on? Of one of its own, made as the user's was, so that it takes none of its places. */
 import type { PoolOptions } from '../../src/driver.ts'
+import { poolLike } from './beside.ts'
 import type { Listening } from './listen.ts'
 import type { PgPool } from './shape.ts'
 
@@ -18,12 +19,8 @@ export function forListening({ classify, enabled, hosts, onConnect, signal }: Po
 	return { classify, enabled, hosts, onConnect, signal, target: hosts && 'primary', commit: 'off', halfOpenAfterMs: false }
 }
 
-/** A pool of pg's own class with the settings of this one. */
-export function poolBeside(pool: PgPool, bare: PgPool): PgPool {
-	const Pool = bare.constructor as new (options: object) => PgPool
-	const { password } = pool.options as { password?: unknown }
-	return new Pool({ ...pool.options, ...(password !== undefined && { password }), ...limits, Client: pool.Client })
-}
+/** A pool for it. */
+export const poolToListen = (pool: PgPool, bare: PgPool): PgPool => poolLike(pool, bare, limits)
 
 /** From now on `pool.end` ends what is listened to as well, and waits for its connection to be closed. */
 export function endTogether(pool: PgPool, listening: Listening): void {

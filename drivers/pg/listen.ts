@@ -45,17 +45,17 @@ export class Listening {
 		policy.signal?.throwIfAborted()
 		const { wakeUps, clock, aborts } = policy.scheduler
 		const subscription = new Subscription(channel, handler, options)
-		const leave = (reason?: unknown): Promise<void> => {
-			wakeUps.cancel(limit)
-			if (signal !== undefined) aborts.unwatch(signal, leave)
-			return this.#leave(subscription, reason)
-		}
+		const leave = (reason?: unknown): Promise<void> => this.#leave(subscription, reason)
 		const limitMs = deadlineMs ?? policy.deadlineMs
 		const limit =
 			limitMs === Number.POSITIVE_INFINITY
 				? undefined
 				: wakeUps.at(clock.now() + limitMs, () => void leave(tooLateError(policy.endpoint, 1)))
 		if (signal !== undefined) aborts.watch(signal, leave)
+		subscription.onOver = () => {
+			wakeUps.cancel(limit)
+			if (signal !== undefined) aborts.unwatch(signal, leave)
+		}
 		this.#join(subscription)
 		try {
 			await subscription.begun
@@ -152,7 +152,7 @@ export class Listening {
 				},
 				lost: (error) => {
 					if (this.#link === link) {
-						this.#lostAtMs ??= link.heardAtMs
+						if (link.listens) this.#lostAtMs ??= link.heardUpToMs
 						this.#link = undefined
 					}
 					if (link.proven) proven()
@@ -177,9 +177,9 @@ export class Listening {
 
 	#confirm(link: Link, there: readonly Subscription[]): void {
 		const { clock } = this.#core.policy.scheduler
-		const gap =
-			this.#lostAtMs === undefined ? undefined : { lostAt: dateOf(clock, this.#lostAtMs), resumedAt: dateOf(clock, link.heardAtMs) }
+		const gap = this.#lostAtMs === undefined ? undefined : { lostAt: dateOf(clock, this.#lostAtMs), resumedAt: dateOf(clock, clock.now()) }
 		this.#lostAtMs = undefined
+		link.listens = true
 		for (const subscription of there) subscription.confirmed(gap)
 	}
 

@@ -5,7 +5,7 @@ import type { Notification } from './listen-link.ts'
 /** Notifications may have been missed. */
 export interface Gap {
 	readonly channel: string
-	/** When the lost connection was last heard from. What was sent before has arrived. */
+	/** When the lost connection was last asked and answered. What was sent before has arrived. */
 	readonly lostAt: Date
 	/** When the server was listened to again. What was sent after has arrived or will. */
 	readonly resumedAt: Date
@@ -46,6 +46,8 @@ export function checkListen(channel: unknown, handler: unknown, options: unknown
 export class Subscription {
 	readonly channel: string
 	readonly begun: Promise<void>
+	/** Called once it is over, for whatever reason. */
+	onOver: () => void = () => {}
 	readonly #handler: (notification: Notification) => unknown
 	readonly #options: ListenOptions
 	#state: 'waiting' | 'listening' | 'over' = 'waiting'
@@ -60,10 +62,6 @@ export class Subscription {
 			this.#resolve = resolve
 			this.#reject = reject
 		})
-	}
-
-	get isOver(): boolean {
-		return this.#state === 'over'
 	}
 
 	/** The server listens for it. `gap`, where a connection was lost since it last did. */
@@ -84,6 +82,7 @@ export class Subscription {
 	end(reason: unknown): void {
 		this.#state = 'over'
 		this.#reject(reason)
+		this.onOver()
 	}
 
 	/** It is over because the server says so. */

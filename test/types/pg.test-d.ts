@@ -22,6 +22,12 @@ export async function pools(): Promise<void> {
 	same<ReturnType<typeof pool.holdfast.stats>['attempts'], number>(true)
 }
 
+export async function sessions(): Promise<void> {
+	const pool = holdfast(new pg.Pool(), { onConnect: (client) => client.query('SET search_path TO app'), listenCheckMs: 1_000 })
+	const unlisten = await pool.listen('jobs', ({ payload }) => payload?.length, { onGap: ({ lostAt }) => lostAt.getTime() })
+	same<typeof unlisten, () => Promise<void>>(true)
+}
+
 export async function queries(pool: HoldfastPool): Promise<void> {
 	interface Row {
 		id: number
