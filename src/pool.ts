@@ -59,7 +59,8 @@ export interface PoolOptions {
 	hosts?: readonly HostOption[] | undefined
 	/**
 	 * With `hosts`, where connections go. `'primary'`: to the server that takes writes, also after another one was promoted.
-	 * `'prefer-replica'`: to a replica, or to another server where no replica answers. `'any'`: to the first that answers. Default 'primary'.
+	 * `'prefer-replica'`: to a replica, or to another server where no replica answers. `'any'`: to the first that answers. On PostgreSQL the
+	 * last two are for reads, and what writes goes to the primary in any case. Default 'primary'.
 	 */
 	target?: Target | undefined
 	/** Callers that may wait while the endpoint is not up; one more gets an OverloadError at once. Default 10,000. */

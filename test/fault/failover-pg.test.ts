@@ -1,6 +1,7 @@
 /** Several hosts on real PostgreSQL: which one is found, what a failover looks like to the application, and how the hosts are asked. */
-import { createScheduler, HoldfastError } from 'holdfast'
+
 import dns from 'node:dns'
+import { createScheduler, HoldfastError } from 'holdfast'
 import { holdfast as holdfastKnex } from 'holdfast/knex'
 import makeKnex from 'knex'
 import { expect, test, vi } from 'vitest'
@@ -236,8 +237,16 @@ test('a name that stands for several servers: the primary behind it is found, an
 	const { port } = at.proxyOf(at.replica)
 	const other = await startProxy({ target: at.primary, protocol: 'postgres', listenAt: { host: '127.0.0.2', port } })
 	let addresses = ['127.0.0.1', '127.0.0.2']
-	const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((_name: string, _options: unknown, done: (error: null, found: object[]) => void) =>
-		setImmediate(done, null, addresses.map((address) => ({ address, family: 4 })))) as never)
+	const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((
+		_name: string,
+		_options: unknown,
+		done: (error: null, found: object[]) => void,
+	) =>
+		setImmediate(
+			done,
+			null,
+			addresses.map((address) => ({ address, family: 4 })),
+		)) as never)
 	try {
 		const pool = at.wrap({ hosts: [`db.test:${port}`] })
 		await pool.query('INSERT INTO written VALUES (1)')

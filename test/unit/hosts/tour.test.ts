@@ -35,14 +35,18 @@ function scene(manners: Record<string, Manner>, wanted: Wanted = 'primary') {
 		const name = address === undefined ? host : `${host}#${address}`
 		asked.push(name)
 		const manner = manners[name] ?? 'refuses'
-		const refusal = { refuses: 'ECONNREFUSED', 'wrong password': '28P01' }[manner as string]
+		const refusals: Record<string, object> = {
+			refuses: { code: 'ECONNREFUSED', syscall: 'connect' },
+			'wrong password': { code: '28P01', severity: 'FATAL' },
+		}
+		const refusal = refusals[manner]
 		if (manner === 'silent') {
 			return () => {
 				closed.push(name)
 				done(Object.assign(new Error('late'), { code: 'ETIMEDOUT', syscall: 'connect' }), undefined)
 			}
 		}
-		if (refusal !== undefined) done(Object.assign(new Error(refusal), { code: refusal, severity: 'FATAL', syscall: 'connect' }), undefined)
+		if (refusal !== undefined) done(Object.assign(new Error(manner), refusal), undefined)
 		else if (suits(manner as ServerRole)) done(undefined, { at: name })
 		else done(new Error('not wanted'), undefined)
 		return () => {}
