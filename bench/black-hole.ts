@@ -88,7 +88,7 @@ async function through(
 	firstId: number,
 	report: Report,
 ): Promise<(string | number)[][]> {
-	const pool = subject.pool({ size: poolSize, door: proxy, wrap: hole.options })
+	const pool = subject.pool({ size: poolSize, door: { host: proxy.host, port: proxy.port }, wrap: hole.options })
 	await Promise.all(Array.from({ length: poolSize }, () => pool.linger()))
 	let beganAtMs = Number.NaN
 	const calls = Array.from({ length: callers }, (_, index) => {

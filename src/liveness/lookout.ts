@@ -146,10 +146,13 @@ export class Lookout<C extends object> implements Seeker {
 	}
 
 	#overdue(nowMs: number): Wait<C>[] {
-		const patienceMs = this.#patience.nowMs
-		return [...this.#outstanding.waits()].filter(
-			({ askedAtMs, finding }) => nowMs - askedAtMs >= (finding === undefined ? patienceMs : this.#halfOpenAfterMs / 2),
-		)
+		return [...this.#outstanding.waits()].filter((wait) => nowMs - wait.askedAtMs >= this.#patienceFor(wait))
+	}
+
+	/** A second look is soon; after one that spoke for the link it is clear that this call takes longer than others do. */
+	#patienceFor({ finding, askedAtMs, sinceMs }: Wait<C>): number {
+		if (finding !== undefined) return this.#halfOpenAfterMs / 2
+		return askedAtMs > sinceMs ? this.#halfOpenAfterMs : this.#patience.nowMs
 	}
 
 	/** Has a look taken where a call is overdue. */
