@@ -177,6 +177,30 @@ describe.each(flavours)('%s', (flavour) => {
 		expect([before.who, after.who]).toEqual([7, 7])
 		expect(after.id).not.toBe(before.id)
 	})
+	test('a tracer that listens to the command after it was sent does not keep it from being run again, and hears its end once', async () => {
+		const pool = wrapped({ connectionLimit: 1 })
+		const heard: string[] = []
+		pool.on('connection', (connection) => {
+			const traced = connection as unknown as Untyped
+			const { query } = traced
+			// As OpenTelemetry's and others' do.
+			traced.query = (...given) => {
+				const command = query.apply(connection, given) as NodeJS.EventEmitter
+				for (const name of ['error', 'result', 'end']) command.once(name, () => heard.push(name))
+				return command
+			}
+		})
+		const text = "SELECT 'traced' AS what, COUNT(*) AS n FROM (SELECT SLEEP(0.5) FROM information_schema.collations LIMIT 3) AS x"
+		const answer = calledBack((done) => pool.query(text, done))
+		const running = async () => (await server().connections()).find(({ info }) => info === text)
+		await server().killConnection((await until(running, { what: 'it to run' })).id)
+		expect(await answer).toMatchObject({ error: null, answer: [[{ what: 'traced', n: 3 }], expect.anything()] })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0 })
+		expect(Object.values(pool.holdfast.stats().retries)).toEqual([1])
+		// Of the command that ran, and of the one that the caller holds.
+		expect(heard.filter((name) => name !== 'end')).toEqual([])
+		expect(heard.length).toBeLessThanOrEqual(2)
+	})
 })
 
 /** The socket under the pool's only connection. */
