@@ -11,9 +11,9 @@ import { type Arena, fixed, type Open } from './sides.ts'
 export const workers = 32
 export const poolSize = 32
 // What is learnt in the first seconds is not what a server does all day. Nobody is ahead by it: every side has the same time.
-export const warmUpMs = 1_000
+export const warmUpMs = 1_200
 export const measureMs = 1_500
-export const rounds = 3
+export const rounds = 2
 const pairs = 5
 export const hotRowCounts = [2, 10, 100, 1_000] as const
 const concurrencies = [1, 2, 4, 8, 16] as const
