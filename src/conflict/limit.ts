@@ -29,6 +29,8 @@ const mostLostShare = 1 / 3
 // What was gained longer ago excuses no deadlock of today.
 const longestStintMs = 20_000
 const steepestRaise = 2
+// Alone a transaction waits for nobody: one that takes so many times as long as others did does other work.
+const otherWork = 8
 const steepestFall = 0.5
 // What a limit has cost that was too high is earned back before more is tried: five times as long after a fall to 1, and twice that each
 // time it turns out in vain again; less at a higher limit, where more is given up meanwhile.
@@ -108,7 +110,8 @@ export class Limit {
 		const rate = this.#placeMs > 0 ? this.#committed / this.#placeMs : 0
 		const lostShare = this.#lost / (this.#committed + this.#lost)
 		if (this.value === 1) {
-			if (rate > 0) this.#aloneRate = this.#aloneRate === undefined ? rate : 0.7 * this.#aloneRate + 0.3 * rate
+			if (this.#aloneRate !== undefined && rate > 0 && lostShare === 0 && rate < this.#aloneRate / otherWork) this.#forget(rate, nowMs)
+			else if (rate > 0) this.#aloneRate = this.#aloneRate === undefined ? rate : 0.7 * this.#aloneRate + 0.3 * rate
 			this.#raise(this.#aloneRate !== undefined && lostShare <= mostLostShare ? steepestRaise : 1, nowMs, wanted)
 			return
 		}
@@ -118,6 +121,14 @@ export class Limit {
 		if (factor < 1 && !isSure && this.#committed + this.#lost < patience * Math.max(leastEnded, 2 * this.value)) return
 		if (factor < 1) this.#lower(Math.max(factor, steepestFall), nowMs)
 		else this.#raise(lostShare <= mostLostShare ? Math.min(factor, steepestRaise) : 1, nowMs, wanted)
+	}
+
+	/** Transactions that take so much longer than those before are others: what was learnt is not about them. */
+	#forget(rate: number, nowMs: number): void {
+		this.#aloneRate = rate
+		this.#falls = 0
+		this.#holdMs = shortestHoldMs
+		this.#holdUntilMs = nowMs
 	}
 
 	#raise(factor: number, nowMs: number, wanted: boolean): void {

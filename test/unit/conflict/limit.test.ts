@@ -75,3 +75,11 @@ test('attempts that lose even alone are no reason to let more run: whoever they 
 	play(limit, 100, { takesMs: () => 1, lost: () => 0.8 })
 	expect(limit.value).toBe(1)
 })
+
+test('what short transactions have taught holds nobody back among slow ones that do not conflict', () => {
+	const limit = new Limit(0)
+	const nowMs = play(limit, 600, { takesMs: () => 1, lost: (running) => (running > 1 ? 0.6 : 0) })
+	expect(limit.value).toBe(1)
+	play(limit, 2, { takesMs: () => 300, fromMs: nowMs })
+	expect(limit.value).toBeGreaterThan(16)
+})
