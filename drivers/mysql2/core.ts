@@ -1,5 +1,5 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
-import { type Call, PoolCore, Request } from '../../src/driver.ts'
+import { type Call, type Fault, PoolCore, type Repeatability, Request } from '../../src/driver.ts'
 import { cut, lent, whenQuiet } from './client.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
 import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
@@ -36,6 +36,14 @@ class CountedRequest extends Request<Mysql2Connection> {
 	}
 }
 
+/** Where else a statement may have to go. */
+interface Places {
+	placeOf(work: Pick<Repeatability, 'reads'>): Mysql2Core | undefined
+}
+
+// Connections of pools that stand beside a user's.
+const owners = new WeakMap<Mysql2Connection, Mysql2Core>()
+
 /** The core of a mysql2 pool: `waitForConnections` and `queueLimit` are kept here, as the bare pool keeps them. */
 export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
@@ -51,6 +59,14 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	#afterTransactions: Array<() => void> = []
 	/** The pool was ended; what was begun may still be at work. */
 	ending = false
+	/** The pools beside this one. */
+	places: Places | undefined
+	/** It is one of those. */
+	isBeside = false
+	/** Connections that need not take writes: a refusal says nothing of the server that was not known. */
+	readsOnly = false
+	// Who waits here and could go on elsewhere, were the server to take no writes.
+	readonly #mayMove = new Set<() => void>()
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
 		super(facts, options)
@@ -64,6 +80,18 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	breaks(error: unknown): boolean {
 		const { scope } = this.call({}).classify(error, 'statement')
 		return scope === 'connection' || scope === 'endpoint'
+	}
+
+	/** The server of this connection has refused a write because it takes none. */
+	refusedWrite(connection: Mysql2Connection, error: unknown): void {
+		if (this.readsOnly) return this.lost(connection)
+		this.turnedReadOnly(connection, { ...this.call({}).classify(error, 'statement'), scope: 'endpoint' }, error)
+	}
+
+	override turnedReadOnly(connection: Mysql2Connection, fault: Fault, error: unknown): void {
+		if (this.readsOnly) return
+		super.turnedReadOnly(connection, fault, error)
+		for (const move of [...this.#mayMove]) move()
 	}
 
 	/** Cuts the connection unless it is taken back within the time that a probe may take. */
@@ -99,8 +127,33 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		if (this.#held.size === 0) for (const then of this.#afterTransactions.splice(0)) then()
 	}
 
-	/** A connection for the call. A call that was served before has its place: the pool's limits are for new ones. */
-	ask(call: Call, done: Wish['done']): void {
+	/**
+	 * A connection for the call. A call that was served before has its place: the pool's limits are for new ones. What is known of the work may
+	 * lead it to a pool beside this one.
+	 */
+	ask(call: Call, done: Wish['done'], work?: Pick<Repeatability, 'reads'>): void {
+		const place = work && this.places?.placeOf(work)
+		if (place !== undefined) return place.ask(call, done)
+		if (work === undefined || this.places === undefined) return this.#ask(call, done)
+		let answered = false
+		let hasMoved = false
+		const move = (): void => {
+			const elsewhere = this.places?.placeOf(work)
+			if (elsewhere === undefined) return
+			hasMoved = true
+			this.#mayMove.delete(move)
+			elsewhere.ask(call, done)
+		}
+		this.#ask(call, (error, connection) => {
+			answered = true
+			this.#mayMove.delete(move)
+			if (!hasMoved) done(error, connection)
+			else if (connection !== undefined) this.settle(connection, false)
+		})
+		if (!answered && this.waiting > 0) this.#mayMove.add(move)
+	}
+
+	#ask(call: Call, done: Wish['done']): void {
 		const { deadlineAtMs, signal, isBatch, attempts } = call
 		const wish = { deadlineAtMs, signal, isBatch, done }
 		if (attempts === 1 || this.#disabled) this.borrow(wish)
@@ -130,6 +183,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 		if (connection !== undefined) {
 			this.#lent += 1
 			handOut(connection)
+			if (this.isBeside) owners.set(connection, this)
 		}
 		wish.done(error, connection)
 	}
@@ -176,6 +230,8 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	/** Ends a connection's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
 	settle(connection: Mysql2Connection, broken: boolean): void {
+		const owner = connection._pool === this.#pool ? undefined : owners.get(connection)
+		if (owner !== undefined && owner !== this) return owner.settle(connection, broken)
 		if (broken) {
 			this.lost(connection)
 			connection.destroy()

@@ -2,7 +2,7 @@
 import type { HostAddress, ServerRole } from '../../src/driver.ts'
 import { errnoOf } from './begin.ts'
 import { execute } from './client.ts'
-import { isReadOnly, type ReadOnlyRow, readOnlyColumns } from './read-only.ts'
+import { isOn, takesNoWrites, type Variables, variablesText } from './read-only.ts'
 import type { ConnectionConfig, Mysql2Connection, Mysql2Pool } from './shape.ts'
 
 /** Has `make` open its connection there. The rest of what the pool was made with (user, password, TLS) stays as it is. */
@@ -29,36 +29,36 @@ export function nameAgain(connection: Mysql2Connection, { host, address }: HostA
 	if (address !== undefined) (connection.config as { host: string }).host = host
 }
 
-/** Asks the server what it is when the handshake is done, before the pool's own events and hooks; `refused` is then all that is told. */
-export function askBeforehand(connection: Mysql2Connection, suits: (role: ServerRole) => boolean, refused: (error: unknown) => void): void {
+/**
+ * Does something with a connection when the handshake is done, before the pool's own events and hooks. Where that rejects, `refuse` is all
+ * that is told.
+ */
+export function beforehand(connection: Mysql2Connection, refuse: (error: unknown) => void, ask: () => Promise<void>): void {
 	const listeners = connection.listeners('connect')
 	connection.removeAllListeners('connect')
 	connection.once('connect', (...handshake: unknown[]) => {
-		askRole(connection).then(
-			(role) => {
-				if (!suits(role)) return refused(new Error(`The server is not what is wanted: ${role}`))
-				for (const listener of listeners) listener.apply(connection, handshake)
-			},
-			(error: unknown) => refused(error),
-		)
+		ask().then(() => {
+			for (const listener of listeners) listener.apply(connection, handshake)
+		}, refuse)
 	})
 }
 
-// ER_UNKNOWN_SYSTEM_VARIABLE: what only speaks the protocol. ER_PARSE_ERROR: MySQL before 8.0.22 and MariaDB before 10.5 have the old word only.
+// ER_PARSE_ERROR: what only speaks the protocol; MySQL before 8.0.22 and MariaDB before 10.5, which have the old word only.
 // ER_SPECIFIC_ACCESS_DENIED_ERROR: without the right to monitor replication.
-const unknownVariable = 1193
 const parseError = 1064
 const denied = 1227
 
-/** Asks a connection what its server is. Rejects where the server cannot be used now. */
-export async function askRole(connection: Mysql2Connection): Promise<ServerRole> {
-	const readOnly = await rowsOf(connection, `SELECT ${readOnlyColumns}`).catch((error: unknown) => {
-		if (errnoOf(error) === unknownVariable) return []
-		throw error
-	})
-	const [galera] = await rowsOf(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_local_state'")
-	if (galera !== undefined && Number(galera.Value) !== synced) throw notSynced(galera.Value)
-	if (!isReadOnly(readOnly[0] as ReadOnlyRow | undefined)) return 'primary'
+/**
+ * Asks a connection what its server is. Rejects where the server cannot be used now. `isNew`: nobody has had it, so its session is as the
+ * server made it, which counts; in an older one the settings of the session may be somebody's wish.
+ */
+export async function askRole(connection: Mysql2Connection, isNew: boolean): Promise<ServerRole> {
+	const settings = await settingsOf(connection, isNew ? 'SESSION' : 'GLOBAL')
+	if (isOn(settings.get('wsrep_on'))) {
+		const [galera] = await rowsOf(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_local_state'")
+		if (galera !== undefined && Number(galera.Value) !== synced) throw notSynced(galera.Value)
+	}
+	if (!takesNoWrites(settings)) return 'primary'
 	return (await follows(connection)) ? 'replica' : 'read-only'
 }
 
@@ -82,6 +82,14 @@ const synced = 4
 function notSynced(state: unknown): Error {
 	const message = `WSREP has not yet prepared node for application use: its state is ${String(state)}`
 	return Object.assign(new Error(message), { code: 'ER_UNKNOWN_COM_ERROR', errno: 1047 })
+}
+
+async function settingsOf(connection: Mysql2Connection, whose: 'SESSION' | 'GLOBAL'): Promise<Variables> {
+	const rows = await rowsOf(connection, variablesText(whose)).catch((error: unknown) => {
+		if (errnoOf(error) === parseError) return []
+		throw error
+	})
+	return new Map(rows.map(({ Variable_name: name, Value: value }) => [String(name), value]))
 }
 
 async function rowsOf(connection: Mysql2Connection, text: string): Promise<ReadonlyArray<Record<string, unknown>>> {

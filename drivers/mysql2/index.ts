@@ -18,11 +18,12 @@ import type {
 } from 'mysql2/promise'
 import { checkPoolOptions, type PoolOptions, type QueryOptions, type Stats, show, type TransactionOptions } from '../../src/driver.ts'
 import { wrapCluster } from './cluster.ts'
+import type { ReadOptions } from './replica.ts'
 import { forPromises } from './session.ts'
 import { isMysql2Cluster, isMysql2Pool, isMysql2PromiseCluster, isMysql2PromisePool } from './shape.ts'
 import { addMethods, wrapPool } from './wrap.ts'
 
-export type { QueryOptions, Stats, TransactionOptions }
+export type { QueryOptions, ReadOptions, Stats, TransactionOptions }
 
 /** Options of `holdfast(pool, options)`. */
 export interface HoldfastOptions<P extends Pool | PromisePool | Cluster = PromisePool> extends PoolOptions {
@@ -61,20 +62,20 @@ export interface HoldfastMethods {
 
 /** What the statements of a wrapped promise pool take beside mysql2's own options. */
 interface PromiseStatements {
-	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal` and `label` in the options object. */
-	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]>
-	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]>
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, and `target`, `maxLagMs` and `readYourWrites` in the options object. */
+	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values?: unknown): Promise<[T, FieldPacket[]]>
+	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values?: unknown): Promise<[T, FieldPacket[]]>
 }
 
 type Callback<T extends QueryResult> = (error: QueryError | null, result: T, fields: FieldPacket[]) => unknown
 
 /** What a wrapped callback pool takes, and gives, beside what mysql2 has. */
 interface CallbackStatements {
-	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal` and `label` in the options object. */
-	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, callback?: Callback<T>): Query
-	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values: unknown, callback?: Callback<T>): Query
-	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, callback?: Callback<T>): Query
-	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions, values: unknown, callback?: Callback<T>): Query
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, and `target`, `maxLagMs` and `readYourWrites` in the options object. */
+	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, callback?: Callback<T>): Query
+	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values: unknown, callback?: Callback<T>): Query
+	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, callback?: Callback<T>): Query
+	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values: unknown, callback?: Callback<T>): Query
 }
 
 /** The promise pool of a wrapped pool is wrapped as well. */

@@ -106,6 +106,11 @@ export class Line implements Begun {
 		}
 	}
 
+	/** The user wants the server to refuse writes. */
+	get isReadOnly(): boolean {
+		return this.#modes.readOnly === true
+	}
+
 	get quiet(): boolean {
 		return !this.#busy && this.#suspect === undefined
 	}

@@ -3,6 +3,7 @@ import { type Call, type Fault, HoldfastError, isPlainRead, mayCommitPartly, own
 import { cut } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import { findOut } from './interrupted.ts'
+import { findRefusal } from './refused.ts'
 import type { Mysql2Connection, QueryCallback } from './shape.ts'
 import { isAlive, sessionOf, setsAutocommit } from './state.ts'
 
@@ -20,7 +21,7 @@ export interface Work {
 }
 
 /** Where statements get their connections, and leave them. */
-export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle' | 'limit'>
+export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle' | 'limit' | 'turnedReadOnly'>
 
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {
@@ -28,6 +29,8 @@ export class Statement implements Repeatability {
 	readonly #work: Work
 	readonly #call: Call
 	#connection: Mysql2Connection | undefined
+	/** It was refused by a server that takes no writes: it writes, whatever its text looks like. */
+	#writes = false
 	readonly idempotent: boolean
 
 	/** `call`, where the wait for its first connection has begun already. */
@@ -46,17 +49,18 @@ export class Statement implements Repeatability {
 
 	reads(): boolean {
 		const text = this.#text()
-		return this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'mysql')
+		return !this.#writes && this.#core.policy.readsAreSafe && typeof text === 'string' && isPlainRead(text, 'mysql')
 	}
 
 	/** Starts an attempt on the next connection. */
 	run(): void {
 		this.#call.waiting()
-		this.#core.ask(this.#call, (error, connection) => {
+		const served: Parameters<Connections['ask']>[1] = (error, connection) => {
 			this.#call.served()
 			if (connection === undefined) this.#work.done(false, this.#call.waitFailed(error))
 			else this.attempt(connection)
-		})
+		}
+		this.#core.ask(this.#call, served, this)
 	}
 
 	#text(): unknown {
@@ -83,7 +87,7 @@ export class Statement implements Repeatability {
 			this.#connection = undefined
 			// mysql2 tells an error while it is still at work on the packet that brought it.
 			if (error !== null && error !== undefined) {
-				process.nextTick(() => findOut(this.#core, connection, error, () => this.#failed(error, result, connection)))
+				process.nextTick(() => this.#findOut(connection, error, () => this.#failed(error, result, connection)))
 				return
 			}
 			const undone = this.#leftOpen(connection)
@@ -101,6 +105,11 @@ export class Statement implements Repeatability {
 		}
 	}
 
+	/** What the error itself does not say is asked for. */
+	#findOut(connection: Mysql2Connection, error: unknown, then: () => void): void {
+		findOut(this.#core, connection, error, () => findRefusal(this.#core, connection, error, then))
+	}
+
 	/** A session without autocommit has left it in a transaction, and its connection is closed: a write must not look as if it were done. */
 	#leftOpen(connection: Mysql2Connection): HoldfastError | null {
 		const { inTransaction, autocommit } = sessionOf(connection)
@@ -116,6 +125,7 @@ export class Statement implements Repeatability {
 	#failed(error: unknown, result: unknown, connection: Mysql2Connection): void {
 		const fault = this.#proven(this.#call.classify(error, 'statement'))
 		const { scope } = fault
+		if (fault.kind === 'read_only') this.#writes = true
 		this.#core.settle(connection, scope === 'connection' || scope === 'endpoint' || !isAlive(connection))
 		if (this.#work.begun()) return this.#work.done(true, error, result)
 		this.#call.next(error, fault, 'statement', this).then(

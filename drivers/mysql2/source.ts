@@ -1,9 +1,9 @@
 /** How does the core get connections out of a mysql2 pool, and back into it? */
 import { errorMonitor } from 'node:events'
 import type { ConnectionSource, HostAddress, ServerRole } from '../../src/driver.ts'
-import { cut, execute } from './client.ts'
-import { askBeforehand, nameAgain, openThere } from './hosts.ts'
-import { isReadOnly, type ReadOnlyRow, readOnlyColumns } from './read-only.ts'
+import { cut } from './client.ts'
+import { askRole, beforehand, nameAgain, openThere } from './hosts.ts'
+import { readOnlyServer, refusesWrites } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
 import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
 
@@ -11,6 +11,8 @@ type Taken = (error: unknown, connection: Mysql2Connection | undefined) => void
 
 export interface SourceEvents {
 	broken(connection: Mysql2Connection): void
+	/** The server has refused a write on it because it takes none. */
+	refused(connection: Mysql2Connection, error: Error): void
 	returned(): void
 	discarded(): void
 	/** A connection attempt has failed. */
@@ -38,7 +40,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			wrote: () => {
 				this.#writes = true
 			},
-			refused: (connection) => on.broken(connection),
+			refused: (connection, error) => on.refused(connection, error),
 			cutShort: (connection) => cut(connection),
 		}
 		if (disabled) return
@@ -87,15 +89,25 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		return callback === this.#serve
 	}
 
+	/** A pool that writes needs a server that takes writes: after a failover the address may lead to one that does not. */
 	open(done: Taken): () => void {
-		return this.#open(done, (make) => make())
+		const make = (open: () => void) => open()
+		if (!this.#writes) return this.#open(done, make)
+		return this.#open(done, make, (connection, refuse) =>
+			beforehand(connection, refuse, async () => {
+				if (await refusesWrites(connection)) throw readOnlyServer()
+			}),
+		)
 	}
 
 	openAt(at: HostAddress | undefined, suits: (role: ServerRole) => boolean, done: Taken): () => void {
 		const within = (make: () => void) => (at === undefined ? make() : openThere(this.#pool, at, make))
 		return this.#open(done, within, (connection, refuse) => {
 			if (at !== undefined) nameAgain(connection, at)
-			askBeforehand(connection, suits, refuse)
+			beforehand(connection, refuse, async () => {
+				const role = await askRole(connection, true)
+				if (!suits(role)) throw new Error(`The server is not what is wanted: ${role}`)
+			})
 		})
 	}
 
@@ -148,7 +160,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		return isUsable(connection)
 	}
 
-	/** A pool that writes needs a server that takes writes: after a failover the old one may still answer. */
+	/** The same of a connection that is there: after a failover the old server may still answer. */
 	ask(connection: Mysql2Connection, done: (alive: boolean) => void): () => void {
 		let told = false
 		const tell = (alive: boolean) => {
@@ -157,8 +169,8 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 			done(alive)
 		}
 		if (this.#writes) {
-			execute(connection, `SELECT ${readOnlyColumns}`).then(
-				(rows) => tell(!isReadOnly((rows as ReadOnlyRow[])[0])),
+			refusesWrites(connection).then(
+				(refuses) => tell(!refuses),
 				() => tell(false),
 			)
 		} else {

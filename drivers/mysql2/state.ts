@@ -27,8 +27,8 @@ export interface Session {
 export interface SessionEvents {
 	/** A statement has changed rows. */
 	wrote(): void
-	/** The server takes no writes. */
-	refused(connection: Mysql2Connection): void
+	/** The server takes no writes: with its error, as mysql2 is about to tell it. */
+	refused(connection: Mysql2Connection, error: Error): void
 	/** mysql2 has ended a command in the middle of its answer. */
 	cutShort(connection: Mysql2Connection): void
 }
@@ -162,7 +162,7 @@ function hear(connection: Mysql2Connection, session: Session, { buffer, offset, 
 		session.unsure = !session.autocommit || mayBegin(connection._command?.sql ?? '', errno)
 		if (errno === needsWrites || (errno === optionForbids && saysReadOnly(buffer, offset, end))) {
 			session.refusesWrites = true
-			on.refused(connection)
+			on.refused(connection, errorOf(errno, buffer, offset, end))
 		} else if (errno === unknownStatement) connection._statements.clear()
 		else if (rollBack.has(errno) && session.inTransaction === true) session.rolledBackBy = errno
 	}
@@ -205,6 +205,15 @@ const rollBack = new Set([1213, 1614, 1206, 1020])
 
 const saysReadOnly = (buffer: Uint8Array, offset: number, end: number): boolean =>
 	Buffer.from(buffer.buffer, buffer.byteOffset + offset, end - offset).includes('read-only')
+
+// An ERR packet: the number, '#' and an SQLSTATE of five letters, and the text, which is the server's own and names no value.
+const names: Readonly<Record<number, string>> = { [needsWrites]: 'ER_READ_ONLY_MODE', [optionForbids]: 'ER_OPTION_PREVENTS_STATEMENT' }
+const textAt = 9
+
+function errorOf(errno: number, buffer: Uint8Array, offset: number, end: number): Error {
+	const message = Buffer.from(buffer.buffer, buffer.byteOffset + offset + textAt, Math.max(0, end - offset - textAt)).toString()
+	return Object.assign(new Error(message), { errno, code: names[errno] })
+}
 
 function isRow(command: Command | null | undefined, { buffer, offset, end }: Packet): boolean {
 	if (!command?.next || command.next !== command.row) return false

@@ -4,6 +4,7 @@ import { cut, execute } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import type { Ledger } from './ledger.ts'
 import { Line, lineOf } from './line.ts'
+import { findRefusal } from './refused.ts'
 import type { Mysql2Connection } from './shape.ts'
 import { isAlive, transactionStatus } from './state.ts'
 import { endStreams } from './statement.ts'
@@ -49,6 +50,9 @@ export class Mysql2TransactionDriver implements TransactionDriver<Mysql2Connecti
 		} finally {
 			stop()
 		}
+		const { failure, isReadOnly } = lineOf(connection)
+		// Before the error is judged.
+		if (!isReadOnly) await new Promise<void>((resolve) => findRefusal(this.#core, connection, failure, resolve))
 	}
 
 	async commit(connection: Mysql2Connection): Promise<'committed' | 'rolled_back'> {

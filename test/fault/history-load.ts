@@ -17,7 +17,7 @@ type Ask = <Row>(sql: string) => Promise<Row[]>
 
 export interface HistoryLoad {
 	readonly operations: readonly Operation[]
-	/** Resolves when every pool has had so many more of its transactions answered. */
+	/** Resolves when every pool has had so many more of its transactions answered, or one has failed. */
 	more(transactions: number): Promise<void>
 	/** No more is begun; resolves when nothing runs any more. */
 	stop(): Promise<void>
@@ -48,6 +48,8 @@ export async function startHistory(
 			ended(operation: Operation) {
 				operations.push(operation)
 				answered[at]! += 1
+				// The first failure has shown what there is to show.
+				if (operation.told === 'failed') stopped = true
 			},
 		}
 		return Array.from({ length: workers }, (_, worker) => work(shift, at * workers + worker, new Draw(seed, at * workers + worker)))
@@ -56,7 +58,7 @@ export async function startHistory(
 		operations,
 		async more(transactions) {
 			const before = [...answered]
-			await until(() => answered.every((count, at) => count >= before[at]! + transactions), {
+			await until(() => stopped || answered.every((count, at) => count >= before[at]! + transactions), {
 				what: `every pool to have had ${transactions} more transactions answered`,
 				timeoutMs: 40_000,
 			})

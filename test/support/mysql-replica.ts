@@ -71,6 +71,8 @@ export async function startMysqlPair(flavour: Flavour, settings: Readonly<Record
 		dispose: async () => void (await Promise.all([source.dispose(), replica.dispose()])),
 	}
 	try {
+		// By the settings both may be read-only, as servers are that come back after a crash.
+		await source.query(say.writable)
 		await replica.query(`${say.follow(source.port)}; ${say.readOnly}`)
 		await source.query('CREATE TABLE IF NOT EXISTS replicated (id int PRIMARY KEY)')
 		await pair.caughtUp()

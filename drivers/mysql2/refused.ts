@@ -1,0 +1,51 @@
+/** Was a transaction read-only because somebody wanted it so, or has the server been set so? The error is the same; the server is asked. */
+import type { Fault } from '../../src/driver.ts'
+import { errnoOf } from './begin.ts'
+import type { Mysql2Core } from './core.ts'
+import { askRole } from './hosts.ts'
+import type { Mysql2Connection } from './shape.ts'
+
+// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION. A server that takes no writes for other reasons says so, and is heard by the connection itself.
+const readOnlyTransaction = 1792
+
+const refused = new WeakSet<object>()
+
+const mayBeRefusal = (error: unknown): error is object => errnoOf(error) === readOnlyTransaction
+
+/** What that makes of the error. */
+export function faultOfRefusal(error: unknown): Fault | undefined {
+	if (!mayBeRefusal(error) || !refused.has(error)) return undefined
+	return {
+		kind: 'read_only',
+		scope: 'endpoint',
+		outcome: 'rolled_back',
+		retryable: true,
+		code: 'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
+		reason: 'the server was set so that transactions are read-only',
+	}
+}
+
+/** Calls `then` once it is known: at once for any other error. The caller has not asked for a read-only transaction. */
+export function findRefusal(
+	core: Pick<Mysql2Core, 'limit' | 'turnedReadOnly'>,
+	connection: Mysql2Connection,
+	error: unknown,
+	then: () => void,
+): void {
+	if (!mayBeRefusal(error)) return then()
+	const stop = core.limit(connection)
+	askRole(connection, false).then(
+		(role) => {
+			stop()
+			if (role !== 'primary') {
+				refused.add(error)
+				core.turnedReadOnly(connection, faultOfRefusal(error) as Fault, error)
+			}
+			then()
+		},
+		() => {
+			stop()
+			then()
+		},
+	)
+}
