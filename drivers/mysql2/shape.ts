@@ -86,6 +86,8 @@ export interface Mysql2Pool extends EventEmitter {
 		readonly waitForConnections: boolean
 		/** 0: no limit. */
 		readonly queueLimit: number
+		/** mysql2 asks the server to reset the session before the connection is free again. */
+		readonly resetOnRelease?: boolean
 		readonly connectionConfig: ConnectionConfig
 	}
 	readonly _closed: boolean
