@@ -86,8 +86,11 @@ const farAway = { roundTripMs: 2, processors: 64 }
 test.each([
 	['2 hot rows', 2, {}, 1],
 	['10 hot rows', 10, {}, 1],
+	['100 hot rows', 100, {}, 4],
 	['1,000 hot rows', 1_000, {}, 4],
 	['2 hot rows, READ COMMITTED', 2, readCommitted, 1],
+	['10 hot rows, READ COMMITTED', 10, readCommitted, 1],
+	['100 hot rows, READ COMMITTED', 100, readCommitted, 4],
 	['1,000 hot rows, far from a large server', 1_000, farAway, 16],
 ] as const)('at %s the goodput is near that of the best fixed concurrency', { timeout: 60_000 }, async (_what, hotRows, options, best) => {
 	const ours = await withTurns(hotRows, options)
