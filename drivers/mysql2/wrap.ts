@@ -1,11 +1,24 @@
 /** How is one callback pool of mysql2 wrapped? Its methods are replaced in place; whatever wraps it goes through them. */
-import { abortSignal, checkOptions, hostsOf, isOnce, type OptionRules, type PoolOptions, positiveMsOrInfinity } from '../../src/driver.ts'
+import {
+	abortSignal,
+	checkOptions,
+	hostsOf,
+	isOnce,
+	type OptionRules,
+	type PoolOptions,
+	positiveMsOrInfinity,
+	type TransactionOptions,
+	type Wanted,
+} from '../../src/driver.ts'
+import { Beside } from './beside.ts'
 import { commandMaker, executeWork, QueryWork, rowsWork, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
 import { Mysql2Links } from './links.ts'
 import { type Connections, Statement } from './query.ts'
+import { faultOfRefusal } from './refused.ts'
+import { Reads } from './replica.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Mysql2PromisePool, QueryCallback } from './shape.ts'
 import { Mysql2Source } from './source.ts'
 import { type Transactions, tellOnce, transactionsOf } from './transact.ts'
@@ -31,7 +44,7 @@ const wrapped = new WeakMap<Mysql2Pool, Wrapped>()
 export function wrapPool(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs?: number): Wrapped {
 	const known = wrapped.get(pool)
 	if (known !== undefined) return known
-	const made = install(pool, options, busyTimeoutMs)
+	const made = install(pool, options, busyTimeoutMs, undefined)
 	wrapped.set(pool, made)
 	addMethods(pool, made.added)
 	return made
@@ -48,11 +61,13 @@ export function replace(pool: object, methods: object): void {
 	for (const [name, value] of Object.entries(methods)) Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
-function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number | undefined): Wrapped {
+/** `beside`: it is a pool beside the user's, for connections of that kind. */
+function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number | undefined, beside: Wanted | undefined): Wrapped {
 	const bare = Object.getPrototypeOf(pool) as Mysql2Pool
 	const disabled = options.enabled === false
 	const source = new Mysql2Source(pool, bare, disabled, {
 		broken: (connection) => core.lost(connection),
+		refused: (connection, error) => core.refusedWrite(connection, error),
 		returned: () => core.returned(),
 		discarded: () => {
 			core.policy.counters.discarded += 1
@@ -60,17 +75,21 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 		failed: (error) => made.onFailure?.(error),
 	})
 	const { host, port, socketPath } = pool.config.connectionConfig
+	const own = socketPath ?? `${host}:${port}`
+	// An endpoint of its own: to those who only read, a server that has turned read-only is well.
+	const address = beside === undefined ? own : `${own} (${beside})`
 	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
+	const search = hosts && { hosts, wanted: beside ?? options.target ?? 'primary' }
 	const core: Mysql2Core = new Mysql2Core(
 		pool,
 		bare,
 		{
 			source,
-			address: socketPath ?? `${host}:${port}`,
-			search: hosts && { hosts, wanted: options.target ?? 'primary' },
+			address,
+			search,
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
-			foundOut: faultOfInterrupt,
+			foundOut: (error, phase) => faultOfInterrupt(error, phase) ?? faultOfRefusal(error),
 			links: new Mysql2Links(pool),
 		},
 		options,
@@ -81,10 +100,21 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			if (core.waiting > 0) process.nextTick(() => core.returned())
 		})
 	}
+	core.readsOnly = (beside ?? search?.wanted ?? 'primary') !== 'primary'
 	const transactions = transactionsOf(core, options)
-	const added: Added = { transaction: transactions.transaction, holdfast: { stats: () => core.stats(), ready: readyOf(core) } }
+	core.isBeside = beside !== undefined
+	const others =
+		disabled || core.isBeside
+			? undefined
+			: new Beside(core, pool, bare, search?.wanted, (like, wanted) =>
+					install(like, { ...options, scheduler: core.policy.scheduler }, busyTimeoutMs, wanted),
+				)
+	core.places = others
+	const transaction: Transactions['transaction'] = async (fn, given) =>
+		(others?.transactionsFor((given as TransactionOptions | undefined)?.readOnly === true) ?? transactions).transaction(fn, given)
+	const added: Added = { transaction, holdfast: { stats: () => core.stats(), ready: readyOf(core) } }
 	const made: Wrapped = { core, transactions, added, onFailure: undefined }
-	if (!disabled) replace(pool, replacedMethods(pool, core, source, bare, added, transactions))
+	if (!disabled) replace(pool, replacedMethods(pool, core, source, bare, added, transactions, others))
 	return made
 }
 
@@ -112,8 +142,13 @@ function replacedMethods(
 	source: Mysql2Source,
 	bare: Mysql2Pool,
 	added: Added,
-	{ once, forBorrowers }: Transactions,
+	transactions: Transactions,
+	others: Beside | undefined,
 ): Partial<Mysql2Pool> {
+	const { forBorrowers } = transactions
+	const once: Transactions['once'] = (...given) => (others?.transactionsFor(false) ?? transactions).once(...given)
+	const reads = others && new Reads(core, others)
+	const connectionsFor = (said: unknown): Connections => reads?.connectionsFor(said) ?? core
 	const makeCommand = commandMaker(bare.query, pool.config)
 	return {
 		getConnection(callback: ConnectionCallback) {
@@ -133,7 +168,10 @@ function replacedMethods(
 			const command = makeCommand(sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
-			new Statement(core, done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done)).run()
+			new Statement(
+				connectionsFor(said),
+				done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done),
+			).run()
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
@@ -142,7 +180,7 @@ function replacedMethods(
 			const given = typeof values === 'function' ? [] : values
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('execute', said, given), undefined, done)
-			new Statement(core, executeWork(said, given, done as QueryCallback)).run()
+			new Statement(connectionsFor(said), executeWork(said, given, done as QueryCallback)).run()
 			return undefined
 		},
 		promise(Kind?: PromiseConstructor): Mysql2PromisePool {
@@ -151,7 +189,8 @@ function replacedMethods(
 			return promisePool
 		},
 		end(callback?: (error?: unknown) => void) {
-			core.endThen(() => bare.end.call(pool, callback))
+			const end = () => bare.end.call(pool, callback)
+			core.endThen(() => (others === undefined ? end() : others.end(end)))
 		},
 	}
 }
