@@ -4,6 +4,8 @@ import { runInNewContext } from 'node:vm'
 import { createScheduler } from 'holdfast'
 import { type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
+import { createScheduler as ownScheduler } from '../src/index.ts'
+import { requestOf, WaitingList } from '../src/outage/waiting-list.ts'
 import { freePort } from '../test/support/free-port.ts'
 import type { Report } from './support/report.ts'
 import { median } from './support/statistics.ts'
@@ -143,9 +145,51 @@ async function pace(report: Report): Promise<void> {
 			Math.round(1_000_000 / of(count, all)),
 		]),
 	)
-	report.atLeast(`callers parked and released a second, ${digits(many)} at a time`, Math.round(1_000_000 / of(many, all)), leastPerSecond)
-	report.atMost(`cost of a caller among ${digits(many)} / among ${digits(few)}`, of(many, all) / of(few, all), mostDifference)
+	line(report)
+	report.atMost(
+		`cost of a caller, its query included, among ${digits(many)} / among ${digits(few)}`,
+		of(many, all) / of(few, all),
+		mostDifference,
+	)
 	await pool.end()
+}
+
+/** The gate's own part: into the line with a deadline, and out of it again. */
+function line(report: Report): void {
+	const scheduler = ownScheduler()
+	const error = () => new Error('nobody is late here')
+	const rules = {
+		signal: undefined,
+		busyTimeoutMs: undefined,
+		isBusy: () => true,
+		busyTimeoutError: error,
+		tooLateError: error,
+		hopelessError: error,
+		left() {},
+	}
+	const waiting = new WaitingList<number>(scheduler, rules)
+	let served = 0
+	const turn = (count: number): number => {
+		const start = process.cpuUsage()
+		for (let left = many; left > 0; left -= count) {
+			for (let index = 0; index < count; index++) {
+				const deadlineAtMs = scheduler.clock.now() + 30_000
+				waiting.join(requestOf({ deadlineAtMs, done: () => void served++ }), waiting.nextPlace())
+			}
+			for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) next.done(undefined, 1)
+		}
+		const { user, system } = process.cpuUsage(start)
+		return Math.round((many * 1_000_000) / (user + system))
+	}
+	const perSecond = [few, many].map((count) => median(Array.from({ length: rounds }, () => turn(count))))
+	if (served !== 2 * rounds * many) throw new Error('not everybody was served')
+	scheduler.close()
+	report.say('The line alone, without promise, connection and query:')
+	report.table(
+		['parked at a time', 'callers a second'],
+		[few, many].map((count, index) => [count, digits(perSecond[index] ?? 0)]),
+	)
+	report.atLeast(`callers parked and released a second by the line, ${digits(many)} at a time`, perSecond[1] ?? 0, leastPerSecond)
 }
 
 /** Processor time in microseconds. */
