@@ -1,6 +1,7 @@
 /** May anybody open a connection to this server now? The state that all pools on one endpoint share. */
 import type { Clock } from '../clock.ts'
 import type { Fault } from '../fault.ts'
+import { Crowd } from './crowd.ts'
 import { firstWindow, type Probing, probeDelayMs, widerWindow } from './probing.ts'
 import type { WakeUp, WakeUps } from './wakeups.ts'
 
@@ -65,7 +66,8 @@ export class Endpoint {
 	#unansweredSinceMs: number | undefined
 	#window = firstWindow
 	#failures = 0
-	#nextProbeAtMs = 0
+	readonly #crowd: Crowd
+	#nextProbeAtMs = Number.NEGATIVE_INFINITY
 	#probeWakeUp: WakeUp | undefined
 	#granting = false
 
@@ -74,6 +76,7 @@ export class Endpoint {
 		this.#clock = clock
 		this.#wakeUps = wakeUps
 		this.#probing = probing
+		this.#crowd = new Crowd(clock)
 	}
 
 	get probeTimeoutMs(): number {
@@ -101,7 +104,7 @@ export class Endpoint {
 
 	/** The earliest moment at which a caller that waits now could be let through. */
 	earliestMs(): number {
-		return this.state === 'down' && this.#inFlight === 0 ? this.#nextProbeAtMs : this.#clock.now()
+		return this.#inFlight === 0 ? Math.max(this.#nextProbeAtMs, this.#clock.now()) : this.#clock.now()
 	}
 
 	/** Whether a connection that is in use now may still be handed to somebody else afterwards. */
@@ -114,7 +117,7 @@ export class Endpoint {
 	 * callers that meets it first would otherwise open as many connections at once as the pools have room for.
 	 */
 	get admits(): boolean {
-		return (this.state !== 'down' || this.#clock.now() >= this.#nextProbeAtMs) && this.#inFlight < this.#window
+		return this.#inFlight < this.#window && this.#clock.now() >= this.#nextProbeAtMs
 	}
 
 	/** A pool needs a connection. It is told by `open`, perhaps before this returns, again and again until it says that it needs no more. */
@@ -217,27 +220,29 @@ export class Endpoint {
 	#permit(): Permit {
 		let used = false
 		const grantedIn = this.outages
+		const grantedAtMs = this.#clock.now()
 		if (this.#inFlight === 1) this.#unansweredSinceMs = this.#clock.now()
-		const settle = (then: () => void) => {
+		const settle = (then: (tookMs: number) => void) => {
 			if (used) return
 			used = true
 			this.#inFlight -= 1
 			this.#unansweredSinceMs = this.#clock.now()
-			then()
+			then(this.#clock.now() - grantedAtMs)
 			this.#grant()
 		}
 		return {
-			opened: () => settle(() => this.#succeeded(widerWindow(this.#window))),
-			refused: () => settle(() => this.#succeeded(this.#window)),
+			opened: () => settle((tookMs) => this.#succeeded(widerWindow(this.#window), tookMs)),
+			refused: () => settle((tookMs) => this.#succeeded(this.#window, tookMs)),
 			abandoned: () => settle(() => {}),
-			failed: (fault, error) => settle(() => this.#failed(fault, error, grantedIn)),
+			failed: (fault, error) => settle((tookMs) => this.#failed(fault, error, grantedIn, tookMs)),
 		}
 	}
 
-	#succeeded(window: number): void {
+	#succeeded(window: number, tookMs: number): void {
 		this.#failures = 0
-		this.#stopProbing()
-		this.#window = window
+		this.#crowd.answered(tookMs)
+		this.#window = this.#crowd.isThere ? firstWindow : window
+		this.#attemptAfter(0)
 		if (this.state === 'up') return
 		this.state = 'recovering'
 		let capacity = 0
@@ -250,7 +255,7 @@ export class Endpoint {
 		this.lastError = undefined
 	}
 
-	#failed(fault: Fault, error: unknown, grantedIn: number): void {
+	#failed(fault: Fault, error: unknown, grantedIn: number, tookMs: number): void {
 		this.lastFault = fault
 		this.lastError = error
 		// Attempts that were under way when the outage began tell nothing new, and must not lengthen the wait for the next probe.
@@ -258,7 +263,13 @@ export class Endpoint {
 		if (this.state !== 'down') this.#goDown(fault)
 		this.#window = firstWindow
 		this.#failures += 1
-		this.#nextProbeAtMs = this.#clock.now() + probeDelayMs(this.#failures, fault.kind, this.#probing, () => this.#clock.random())
+		this.#crowd.failed(fault.kind, tookMs)
+		this.#attemptAfter(probeDelayMs(this.#failures, fault.kind, this.#probing, () => this.#clock.random()))
+	}
+
+	#attemptAfter(delayMs: number): void {
+		this.#stopProbing()
+		this.#nextProbeAtMs = this.#clock.now() + Math.max(delayMs, this.#crowd.delayMs())
 	}
 
 	#goDown(fault: Fault): void {
@@ -271,7 +282,7 @@ export class Endpoint {
 
 	// A probe is planned only while somebody waits, so that a forgotten outage keeps no process alive.
 	#probeLater(): void {
-		if (this.state !== 'down' || this.#inFlight > 0 || this.#seekers.size === 0 || this.#probeWakeUp !== undefined) return
+		if (this.#inFlight >= this.#window || this.#seekers.size === 0 || this.#probeWakeUp !== undefined) return
 		this.#probeWakeUp = this.#wakeUps.at(this.#nextProbeAtMs, () => {
 			this.#probeWakeUp = undefined
 			this.#grant()

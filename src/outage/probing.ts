@@ -25,7 +25,8 @@ const overloadFactor = 4
 export function probeDelayMs(failures: number, kind: FaultKind, probing: Probing, random: () => number): number {
 	const factor = kind === 'too_many_connections' ? overloadFactor : 1
 	const capped = Math.min(probing.firstDelayMs * 2 ** Math.min(failures - 1, 30), probing.maxDelayMs) * factor
-	return capped * (0.75 + 0.25 * random())
+	// Attempts that the same event has cut off run out of time at the same moment: they are spread wider.
+	return capped * (kind === 'connect_timeout' ? random() : 0.75 + 0.25 * random())
 }
 
 /** Connection attempts allowed at a time: one, and after each success twice as many as before, until nobody needs one any more. */
