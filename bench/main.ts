@@ -1,5 +1,6 @@
 /** Which bench is run? `npm run bench -- <name> [--save]`; exit code 1 when a limit is broken. */
 import { parseArgs } from 'node:util'
+import type { FleetWish } from './fleet.ts'
 import { installPeers } from './support/peers.ts'
 import { Report } from './support/report.ts'
 import { type ServerName, serversOf } from './support/subject.ts'
@@ -18,7 +19,9 @@ const questions = {
 	parking: 'what does a caller cost that waits, and does it cost the same among many?',
 	amplification: 'how many connection attempts does a call cost while half of all attempts fail?',
 	'black-hole': 'is everybody served or told when packets vanish for 30 s, and is a query of 60 s left alone?',
+	fleet: 'what does a fleet of up to 10,000 processes do to a server that comes back? (simulated)',
 	exit: 'does Node exit by itself after pool.end(), also during an outage?',
+	timeline: 'who answers, and who hammers, while the server is killed and started again?',
 } as const
 
 type Name = keyof typeof questions
@@ -26,9 +29,19 @@ type Name = keyof typeof questions
 const isName = (name: string): name is Name => Object.hasOwn(questions, name)
 
 /** Those that take `--driver` and `--server`; the others have their own server. */
-const onAnyServer: ReadonlySet<Name> = new Set(['restart', 'outage', 'recovery', 'overhead', 'commit-cost', 'contention', 'black-hole', 'exit'])
+const onAnyServer: ReadonlySet<Name> = new Set([
+	'restart',
+	'outage',
+	'recovery',
+	'overhead',
+	'commit-cost',
+	'contention',
+	'black-hole',
+	'exit',
+])
 
 const usage = `npm run bench -- <name> [--driver pg|mysql2] [--server mysql|mariadb] [--save]
+       npm run bench -- fleet [--processes N] [--seed S] [--save]
 
 ${Object.entries({ ...questions, all: 'all of these, one after the other' })
 	.map(([name, question]) => `  ${name.padEnd(15)}${question}`)
@@ -36,10 +49,16 @@ ${Object.entries({ ...questions, all: 'all of these, one after the other' })
 `
 
 /** What was asked for; a text says what is wrong with it. */
-function asked(): { names: Name[]; server: ServerName; save: boolean } | string {
+function asked(): { names: Name[]; server: ServerName; save: boolean; fleet: FleetWish } | string {
 	const { values, positionals } = parseArgs({
 		allowPositionals: true,
-		options: { driver: { type: 'string', default: 'pg' }, server: { type: 'string' }, save: { type: 'boolean', default: false } },
+		options: {
+			driver: { type: 'string', default: 'pg' },
+			server: { type: 'string' },
+			processes: { type: 'string' },
+			seed: { type: 'string', default: '1' },
+			save: { type: 'boolean', default: false },
+		},
 	})
 	const { driver, save } = values
 	const unknown = positionals.filter((name) => name !== 'all' && !isName(name))
@@ -53,7 +72,12 @@ function asked(): { names: Name[]; server: ServerName; save: boolean } | string 
 	const possible = (Object.keys(questions) as Name[]).filter((name) => driver === 'pg' || onAnyServer.has(name))
 	const names = positionals.includes('all') ? possible : positionals.filter(isName)
 	const elsewhere = names.filter((name) => !possible.includes(name))
-	return elsewhere.length > 0 ? `--driver is not for ${elsewhere.join(', ')}` : { names, server, save }
+	if (elsewhere.length > 0) return `--driver is not for ${elsewhere.join(', ')}`
+	const fleet: FleetWish = { processes: values.processes === undefined ? undefined : Number(values.processes), seed: Number(values.seed) }
+	const { processes = 1, seed } = fleet
+	if (!Number.isSafeInteger(processes) || processes < 1) return `--processes must be a whole number of at least 1, got ${values.processes}`
+	if (!Number.isSafeInteger(seed)) return `--seed must be a whole number, got ${values.seed}`
+	return { names, server, save, fleet }
 }
 
 const wish = asked()
@@ -61,12 +85,12 @@ if (typeof wish === 'string') {
 	console.error(`${wish}\n\n${usage}`)
 	process.exitCode = 2
 } else {
-	const { names, server, save } = wish
+	const { names, server, save, fleet } = wish
 	await installPeers()
 	for (const name of names) {
 		const report = new Report(name, questions[name], server)
-		const { run } = (await import(`./${name}.ts`)) as { run(report: Report, server: ServerName): Promise<void> }
-		await run(report, server)
+		const { run } = (await import(`./${name}.ts`)) as { run(report: Report, server: ServerName, fleet: FleetWish): Promise<void> }
+		await run(report, server, fleet)
 		if (!report.end(save)) process.exitCode = 1
 	}
 }

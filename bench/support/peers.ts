@@ -33,7 +33,7 @@ interface Peers {
 		createPool(
 			url: string,
 			options: { maximumPoolSize: number },
-		): Promise<{ transaction(work: (tx: Statements) => Promise<void>): Promise<void>; end(): Promise<void> }>
+		): Promise<Statements & { transaction(work: (tx: Statements) => Promise<void>): Promise<void>; end(): Promise<void> }>
 	}
 	'@databases/pg': {
 		/** A CommonJS module, whose exports Node puts under `default`. */
@@ -44,6 +44,11 @@ interface Peers {
 				dispose(): Promise<void>
 			}
 		}
+	}
+	'postgres-pool': {
+		Pool: new (
+			options: object,
+		) => { on(event: 'error', heard: () => void): void; query(text: string): Promise<unknown>; end(): Promise<void> }
 	}
 	opossum: { default: new <T>(work: () => Promise<T>) => { fire(): Promise<T>; shutdown(): void } }
 }
