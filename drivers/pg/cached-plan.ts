@@ -14,6 +14,7 @@ const taken = '42P05'
 interface Notes {
 	readonly parsedStatements?: Record<string, string>
 	prependListener(event: 'errorMessage', listener: (error: object) => void): unknown
+	prependOnceListener(event: 'readyForQuery', listener: () => void): unknown
 	close?(message: { type: 'S'; name: string }): void
 	sync(): void
 }
@@ -60,17 +61,18 @@ export class Plans {
 		return renewable ? { ...fault, scope: 'statement' } : { ...fault, scope: 'statement', kind: 'permanent', retryable: false }
 	}
 
-	#forget(client: PgClient, { parsedStatements }: Notes, error: object, query: Submittable | null | undefined): void {
+	#forget(client: PgClient, notes: Notes, error: object, query: Submittable | null | undefined): void {
 		const name = query?.name
 		const renewable = Boolean(name) && typeof query?.text === 'string' && query.text !== ''
 		this.#refused.set(error, renewable)
 		if (!renewable || name === undefined) return
 		const code = sqlstateOf(error)
 		if (code === taken) this.#nameless = true
-		else if (code === unknown) delete parsedStatements?.[name]
+		else if (code === unknown) delete notes.parsedStatements?.[name]
 		// Pipeline mode takes no query objects but its own, and a failed transaction no DEALLOCATE.
 		else if (client.pipeline === true) this.#nameless = true
-		else client.query(new Forgetting(name))
+		// Ahead of whatever is sent next, and only then: pg warns of whoever adds to a line that has begun to form.
+		else notes.prependOnceListener('readyForQuery', () => lineOf(client).unshift(new Forgetting(name)))
 	}
 }
 
@@ -81,6 +83,9 @@ export function withoutLostName(client: PgClient, config: unknown): unknown {
 	return name === undefined || typeof text !== 'string' ? config : Object.create(config, { name: { value: undefined, writable: true } })
 }
 
+// The name before pg 8.17; after that it is a getter that warns.
+const lineOf = (client: PgClient): Submittable[] => (client._queryQueue ?? client.queryQueue ?? []) as Submittable[]
+
 function isAboutPlans(error: object): boolean {
 	const code = sqlstateOf(error)
 	return code === unknown || code === taken || (code === outdated && (error as { routine?: unknown }).routine === outdatedBy)
@@ -89,8 +94,6 @@ function isAboutPlans(error: object): boolean {
 /** A query object in the sense of pg that has the server forget a statement: in a failed transaction too, where DEALLOCATE is refused. */
 class Forgetting {
 	readonly #name: string
-	/** Wrapped by pg where there is a `query_timeout`. */
-	callback: () => void = () => {}
 
 	constructor(name: string) {
 		this.#name = name
@@ -103,11 +106,6 @@ class Forgetting {
 		return null
 	}
 
-	handleError(): void {
-		this.callback()
-	}
-
-	handleReadyForQuery(): void {
-		this.callback()
-	}
+	handleError(): void {}
+	handleReadyForQuery(): void {}
 }

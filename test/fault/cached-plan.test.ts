@@ -90,6 +90,22 @@ test('a borrower gets the server’s own error, untouched; what it prepares next
 	expect(pool.totalCount).toBe(1)
 })
 
+test('what a borrower has sent behind a statement whose plan is unfit is prepared anew already, and pg warns of nothing', async () => {
+	const warnings: Error[] = []
+	const warned = (warning: Error) => void warnings.push(warning)
+	process.on('warning', warned)
+	const pool = at.wrap({}, { max: 1 })
+	const client = await pool.connect()
+	await client.query(all)
+	await at.ask('ALTER TABLE shape ADD COLUMN b text')
+	const [first, second] = await Promise.allSettled([client.query(all), client.query(all)])
+	expect(first).toMatchObject({ status: 'rejected', reason: { code: '0A000' } })
+	expect(second).toMatchObject({ status: 'fulfilled' })
+	client.release()
+	process.removeListener('warning', warned)
+	expect(warnings).toEqual([])
+})
+
 test.each(['DISCARD ALL', 'DEALLOCATE all', 'DEALLOCATE ALL'])(
 	'after %s a named statement is prepared anew on the same connection',
 	async (lose) => {
