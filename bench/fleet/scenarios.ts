@@ -40,9 +40,9 @@ export const crash: Scenario = {
 export const metastable: Scenario = {
 	...common,
 	name: 'metastable',
-	capacity: { ...capacity, sharesProcessors: true },
+	capacity: { ...capacity, connectsPerSecond: 200, backlog: 410, sessions: 2_000, queriesPerSecond: 1_000, sharesProcessors: true },
 	fate: { slow: { fromMs: 0, toMs: 5_000, share: 0.3 }, readyAtMs: 5_000 },
-	callsPerSecond: 7_000,
+	callsPerSecond: 700,
 	queryTimeoutMs: 1_000,
 	toMs: 60_000,
 }
