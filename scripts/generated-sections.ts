@@ -60,7 +60,7 @@ function settingsOf(rows: readonly SettingRow[]): string {
 
 /** What stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->`, by name. */
 export const generatedSections: Readonly<Record<string, () => string>> = {
-	options: () => optionsOf(['src/pool.ts', 'PoolOptions']),
+	options: () => optionsOf(['src/pool-options.ts', 'PoolOptions']),
 	'transaction-options': () => optionsOf(['src/contract.ts', 'TransactionModes'], ['src/transaction/runner.ts', 'TransactionOptions']),
 	'scheduler-options': () => optionsOf(['src/outage/scheduler.ts', 'SchedulerOptions']),
 	'retry-options': () => optionsOf(['src/retry/policy.ts', 'RetryOptions']),

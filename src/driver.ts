@@ -1,5 +1,5 @@
 /** Through which door do drivers reach the core? Everything that a wrapper may use, and nothing that users should. */
-export { Call, type CallOptions } from './call.ts'
+export { Call } from './call.ts'
 export { classify } from './classify/classify.ts'
 export { dateOf } from './clock.ts'
 export { CommitLedger, ledgerRetentionHours } from './commit-ledger.ts'
@@ -9,7 +9,6 @@ export type {
 	CommitVerdict,
 	ConnectionSource,
 	HostAddress,
-	OpenAt,
 	ServerRole,
 	TransactionDriver,
 	TransactionModes,
@@ -19,8 +18,7 @@ export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
 export type { Fault, Phase } from './fault.ts'
 export { type Host, hostsOf } from './hosts/host.ts'
-export type { Target, Wanted } from './hosts/role.ts'
-export type { HostSearch } from './hosts/source.ts'
+export type { Wanted } from './hosts/role.ts'
 export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 export {
 	abortSignal,
@@ -35,13 +33,14 @@ export {
 	text,
 } from './options.ts'
 export { tooLateError } from './outage/describe.ts'
-export { checkPoolOptions, PoolCore, type PoolOptions } from './pool.ts'
+export { Request } from './outage/waiting-list.ts'
+export { PoolCore } from './pool.ts'
+export { checkPoolOptions, type PoolOptions } from './pool-options.ts'
 export { mayCommitPartly } from './sql/commits.ts'
 export { controlStatements, mayControlTransaction } from './sql/control.ts'
 export { implicitCommit, takesOverTransaction } from './sql/implicit-commit.ts'
 export { isPlainRead } from './sql/read.ts'
 export { isOnce, type OnceQuery, ownOptions, type QueryOptions } from './statement-options.ts'
-export { Request } from './outage/waiting-list.ts'
 export type { Stats } from './stats.ts'
 export { resolveCommit } from './transaction/resolve.ts'
 export { runTransaction, type TransactionOptions } from './transaction/runner.ts'

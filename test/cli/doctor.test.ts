@@ -50,7 +50,7 @@ describe('a PostgreSQL that answers', () => {
 		const second = (await report(server.url())).found.crashEpoch
 		await server.restart('kill')
 		const third = (await report(server.url())).found.crashEpoch
-		expect(first).toMatch(/^\d+\/[0-9A-F]{8}$/)
+		expect(first).toMatch(/^\d+\/[0-9A-F]{8}\/127\.0\.0\.1:\d+$/)
 		expect(second).toBe(first)
 		expect(third).not.toBe(first)
 	})

@@ -17,7 +17,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 	{ what: 'turns of transactions', paths: ['src/conflict/'] },
 	{
 		what: 'a call, and the pool it goes through',
-		paths: ['src/call.ts', 'src/policy.ts', 'src/pool.ts', 'src/statement-options.ts', 'src/stats.ts'],
+		paths: ['src/call.ts', 'src/policy.ts', 'src/pool.ts', 'src/pool-options.ts', 'src/statement-options.ts', 'src/stats.ts'],
 	},
 	{ what: 'units of work', paths: ['src/transaction/'] },
 	{ what: 'the doors: for users, for drivers and for the command line', paths: ['src/index.ts', 'src/driver.ts', 'src/knowledge.ts'] },

@@ -14,7 +14,7 @@ import {
 	wholeNumber,
 } from '../../src/options.ts'
 import { createScheduler } from '../../src/outage/scheduler.ts'
-import { checkPoolOptions } from '../../src/pool.ts'
+import { checkPoolOptions } from '../../src/pool-options.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 const check = (options: unknown) => () => checkPoolOptions(options)

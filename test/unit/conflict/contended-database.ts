@@ -1,7 +1,8 @@
 /** How does a database behave whose transactions fight for rows? Locks, snapshots, deadlocks that are found late, and a processor that they share. */
 import type { Begun, TransactionDriver, TransactionModes, TransactionStatus } from '../../../src/contract.ts'
 import { createScheduler } from '../../../src/outage/scheduler.ts'
-import { PoolCore, type PoolOptions } from '../../../src/pool.ts'
+import { PoolCore } from '../../../src/pool.ts'
+import type { PoolOptions } from '../../../src/pool-options.ts'
 import { runTransaction, type TransactionHost, type TransactionOptions } from '../../../src/transaction/runner.ts'
 import { type AttemptState, TransactionScope } from '../../../src/transaction/scope.ts'
 import { type FakeClock, fakeClock } from '../../support/fake-clock.ts'

@@ -1,7 +1,7 @@
 /** What may stand in `hosts`, and what does it come to? */
 import { describe, expect, test } from 'vitest'
 import { addressOf, checkHosts, hostsOf } from '../../../src/hosts/host.ts'
-import { checkPoolOptions } from '../../../src/pool.ts'
+import { checkPoolOptions } from '../../../src/pool-options.ts'
 
 test('names, addresses and paths, with a port or without', () => {
 	const hosts = hostsOf(

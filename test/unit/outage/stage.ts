@@ -1,7 +1,8 @@
 /** What does a test of the scheduler need on its stage? A clock, a server, wrapped pools and callers that remember what they got. */
 import { expect } from 'vitest'
 import { createScheduler, type Scheduler, type SchedulerOptions } from '../../../src/outage/scheduler.ts'
-import { PoolCore, type PoolOptions } from '../../../src/pool.ts'
+import { PoolCore } from '../../../src/pool.ts'
+import type { PoolOptions } from '../../../src/pool-options.ts'
 import { type FakeClock, type FakeClockOptions, fakeClock } from '../../support/fake-clock.ts'
 import { type FakeConnection, FakeServer, FakeSource } from './fake-source.ts'
 

@@ -1,7 +1,8 @@
 /** How does a test play a database with transactions? Statements that fail on command, and a count of every connection lent and returned. */
 import type { Begun, CommitMark, CommitVerdict, TransactionDriver, TransactionModes, TransactionStatus } from '../../../src/contract.ts'
 import { createScheduler } from '../../../src/outage/scheduler.ts'
-import { PoolCore, type PoolOptions } from '../../../src/pool.ts'
+import { PoolCore } from '../../../src/pool.ts'
+import type { PoolOptions } from '../../../src/pool-options.ts'
 import { runTransaction, type TransactionHost, type TransactionOptions } from '../../../src/transaction/runner.ts'
 import { type AttemptState, TransactionScope } from '../../../src/transaction/scope.ts'
 import { fakeClock } from '../../support/fake-clock.ts'
