@@ -21,8 +21,11 @@ export function faultOfOpening(error: unknown): Fault {
 	return noted ?? classify(error, { phase: 'connect' })
 }
 
-/** The hook's error, untouched. `isWell`: its connection can still be used. */
+/** The hook's error, untouched, where there is one. `isWell`: its connection can still be used. */
 export function hookFailed(error: unknown, isWell: boolean): unknown {
+	// Callbacks take the absence of an error for success.
+	if (error === undefined || error === null)
+		return new HoldfastError(code, `onConnect has failed without an error: it rejected with ${error}.`)
 	const fault = classify(error, { phase: 'connect' })
 	if (!isWell || !aboutReaching.has(fault.kind)) return error
 	return note(error, { ...fault, kind: 'permanent', scope: 'connection', retryable: false })

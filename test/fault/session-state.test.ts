@@ -78,6 +78,17 @@ test('a permanent error of the hook reaches the caller at once, the same object,
 	await pool.query('SELECT 1')
 })
 
+test.each([undefined, null])(
+	'a hook that fails without an error (%s) is no success: nobody gets its connection, nothing is sent',
+	async (nothing) => {
+		const pool = at.wrap({ onConnect: () => Promise.reject(nothing) })
+		const calls = [pool.query('INSERT INTO written VALUES (1)'), pool.connect(), pool.transaction((tx) => tx.query('SELECT 1'))]
+		for (const call of calls) expect(await call.catch((error: unknown) => error)).toMatchObject({ code: 'HOLDFAST_ON_CONNECT' })
+		expect(await at.rows()).toBe(0)
+		await until(async () => (await backends()) === 0, { what: 'the connections to be closed' })
+	},
+)
+
 test('a transient error of the hook is retried under the gate, and no caller hears of it', async () => {
 	let tries = 0
 	const onConnect = async (client: pg.ClientBase) => {
@@ -88,6 +99,8 @@ test('a transient error of the hook is retried under the gate, and no caller hea
 	}
 	const pool = at.wrap({ onConnect }, { max: 5 })
 	expect(await Promise.all(Array.from({ length: 5 }, () => searchPath(pool)))).toEqual(Array(5).fill('app'))
+	// One that nobody needed any more may still be on its way.
+	await until(() => pool.idleCount === pool.totalCount, { what: 'no connection to be under way' })
 	expect(tries).toBe(2 + pool.totalCount)
 	expect(pool.holdfast.stats().endpoint.outages).toBe(1)
 })
