@@ -148,7 +148,11 @@ function install(pool: PgPool, options: HoldfastOptions): void {
 		endTogether(pool, listening)
 		return { core: (insideOf(beside) as Inside).core, end: async () => beside.end() }
 	})
-	const listen = (...given: Parameters<Listening['listen']>) => listening.listen(...given)
+	const listen = (...given: Parameters<Listening['listen']>) => {
+		// The end of a pool with `enabled: false` is that of pg itself.
+		if (pool.ending) void listening.end()
+		return listening.listen(...given)
+	}
 	for (const [name, value] of Object.entries({ ...addedMethods(core, transact), listen }))
 		Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }

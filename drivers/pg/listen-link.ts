@@ -23,11 +23,13 @@ export interface LinkEvents {
 }
 
 type Done = (error?: unknown) => void
+type WakeUp = ReturnType<PgCore['policy']['scheduler']['wakeUps']['at']>
 
 /** In quotes an identifier is taken as it is (PostgreSQL manual, "Identifiers"). */
 const quoted = (channel: string) => `"${channel.replaceAll('"', '""')}"`
 
-const whoAmI = 'SELECT pg_backend_pid() AS pid'
+/** The check of a link. */
+export const whoAmI = 'SELECT pg_backend_pid() AS pid'
 
 /** What a pooler that gives each transaction another session does to LISTEN. */
 export function poolerError(): HoldfastError {
@@ -58,8 +60,12 @@ export class Link {
 	readonly #core: PgCore
 	readonly #checkMs: number
 	readonly #on: LinkEvents
-	#check: ReturnType<PgCore['policy']['scheduler']['wakeUps']['at']> | undefined
+	#check: WakeUp | undefined
+	/** For the answer that is waited for. */
+	#limit: WakeUp | undefined
 	#over = false
+	/** The question that is under way, and those that wait. */
+	readonly #line: (() => void)[] = []
 
 	constructor(core: PgCore, client: PgClient, checkMs: number, on: LinkEvents) {
 		this.client = client
@@ -94,13 +100,25 @@ export class Link {
 		drop(this.#core, this.client)
 	}
 
-	/** One question and its answer, within the time that a probe may take: a link without an answer is cut. */
+	/** One question after the other: pg takes but one at a time. */
 	#ask(text: string, done: Done): void {
+		this.#line.push(() =>
+			this.#askNow(text, (error) => {
+				this.#line.shift()
+				done(error)
+				this.#line[0]?.()
+			}),
+		)
+		if (this.#line.length === 1) this.#line[0]?.()
+	}
+
+	/** Its answer comes within the time that a probe may take: a link without an answer is cut. */
+	#askNow(text: string, done: Done): void {
 		const { wakeUps } = this.#core.policy.scheduler
 		const askedAtMs = this.#now()
-		const limit = wakeUps.at(askedAtMs + this.#core.policy.endpoint.probeTimeoutMs, () => cut(this.client))
+		if (!this.#over) this.#limit = wakeUps.at(askedAtMs + this.#core.policy.endpoint.probeTimeoutMs, () => cut(this.client))
 		send(this.client, text, undefined, (error, result) => {
-			wakeUps.cancel(limit)
+			wakeUps.cancel(this.#limit)
 			if (error !== null && error !== undefined) return done(error)
 			this.heardUpToMs = askedAtMs
 			const last = (Array.isArray(result) ? result.at(-1) : result) as { rows: { pid?: unknown }[] }
@@ -140,7 +158,10 @@ export class Link {
 
 	#end(): void {
 		this.#over = true
-		this.#core.policy.scheduler.wakeUps.cancel(this.#check)
+		const { wakeUps } = this.#core.policy.scheduler
+		wakeUps.cancel(this.#check)
+		// Its connection is closed, which is an answer as well.
+		wakeUps.cancel(this.#limit)
 		this.client.removeListener('notification', this.#notified)
 		this.client.removeListener('error', this.giveUp)
 		this.client.removeListener('end', this.giveUp)

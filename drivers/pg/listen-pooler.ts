@@ -1,10 +1,10 @@
 /** Does whatever stands between us and the server give this connection's session to others? Then nothing that is listened to arrives. */
 import { cut, execute } from './client.ts'
 import type { PgCore } from './core.ts'
-import { drop, type Link } from './listen-link.ts'
+import { drop, type Link, whoAmI } from './listen-link.ts'
 
-// What a backend says of itself whose last statement is our LISTEN, or that may not tell (PostgreSQL manual, "pg_stat_activity").
-const oursOrHidden = /^(LISTEN |<|$)/
+// What a backend says of itself whose last statement is one of the link's, or that may not tell (PostgreSQL manual, "pg_stat_activity").
+const oursOrHidden = (query: string): boolean => /^(LISTEN |UNLISTEN |<|$)/.test(query) || query === whoAmI
 
 /**
  * Asks over a second connection. A pooler in transaction mode hands out the server connection that was used last: where nobody else is at
@@ -22,7 +22,7 @@ export async function sharesBackend(core: PgCore, { backend }: Link): Promise<bo
 			const { rows } = (await execute(client, `SELECT pg_backend_pid() AS pid, ${lastOfIt} AS query`)) as {
 				rows: { pid: unknown; query: string | null }[]
 			}
-			return rows.some(({ pid, query }) => pid === backend || !oursOrHidden.test(query ?? ''))
+			return rows.some(({ pid, query }) => pid === backend || !oursOrHidden(query ?? ''))
 		} finally {
 			stop()
 			drop(core, client)

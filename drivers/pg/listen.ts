@@ -17,6 +17,9 @@ export type Unlisten = () => Promise<void>
 // What is sent here can be sent again.
 const harmless: Repeatability = { idempotent: true, reads: () => true }
 
+// Somebody is to be heard again soon, and a server in trouble not asked more than once in a while.
+const afterRefusalMs = 500
+
 export class Listening {
 	readonly #core: PgCore
 	readonly #checkMs: number
@@ -27,6 +30,8 @@ export class Listening {
 	/** Ends the connection's making, while somebody listens. */
 	#stop: AbortController | undefined
 	#lostAtMs: number | undefined
+	/** Those whose channels the link has been told, while it is not known yet whether it is of any use. */
+	#toConfirm: Subscription[] = []
 	#ended: Promise<unknown> | undefined
 
 	/** `core` is that of the user's pool. `open` makes the one beside it, at the first call. */
@@ -87,9 +92,12 @@ export class Listening {
 		// Also where others listen to the channel: the answer tells that the server does.
 		else if (link !== undefined)
 			link.listen([channel], (error) => {
-				if (error === undefined) subscription.confirmed(undefined)
 				// A link that was lost is replaced, and every channel listened to again.
-				else if (link === this.#link) subscription.fail(error)
+				if (link !== this.#link) return
+				if (error === undefined && link.listens) subscription.confirmed(undefined)
+				else if (error === undefined) this.#toConfirm.push(subscription)
+				else if (this.#core.breaks(error)) link.giveUp(error)
+				else subscription.fail(error)
 			})
 	}
 
@@ -120,18 +128,14 @@ export class Listening {
 			this.#pool ??= this.#open()
 			const { core } = this.#pool
 			const begin = () => core.call({ deadlineMs: Number.POSITIVE_INFINITY, signal: stop.signal })
-			for (let call = begin(); ; ) {
-				let heard = false
-				const error = await this.#untilLost(core, call, () => {
-					heard = true
-				})
-				if (stop.signal.aborted) return
-				// One that was lost before it had proven itself counts with those before it: the waits grow.
-				if (heard) call = begin()
-				const fault = call.classify(error, 'statement')
-				// Where it listened before, a server that is read-only is one that was not promoted yet.
-				const returns = fault.retryable || (fault.kind === 'read_only' && this.#lostAtMs !== undefined)
-				await call.next(error, { ...fault, retryable: returns }, 'statement', harmless)
+			for (let call = begin(); !stop.signal.aborted; ) {
+				try {
+					call = await this.#goOn(core, call, begin)
+				} catch (error) {
+					if (!core.policy.budget.wasRefused(error)) throw error
+					// The budget bounds how often, not for how long.
+					await call.pause(afterRefusalMs)
+				}
 			}
 		} catch (error) {
 			if (this.#stop !== stop) return
@@ -142,13 +146,31 @@ export class Listening {
 		}
 	}
 
+	/** Listens until the connection is lost. Resolves with the call of the next one, as soon as that may be asked for. */
+	async #goOn(core: PgCore, before: Call, begin: () => Call): Promise<Call> {
+		let call = before
+		const error = await this.#untilLost(core, call, () => {
+			// One that was lost before it had proven itself counts with those before it: the waits grow.
+			call = begin()
+		})
+		if (call.signal?.aborted) return call
+		const fault = call.classify(error, 'statement')
+		// Where it listened before, a server that is read-only is one that was not promoted yet.
+		const returns = fault.retryable || (fault.kind === 'read_only' && this.#lostAtMs !== undefined)
+		await call.next(error, { ...fault, retryable: returns }, 'statement', harmless)
+		return call
+	}
+
 	/** Resolves with the error that ended the connection. Rejects where there was none to be had. */
 	async #untilLost(core: PgCore, call: Call, proven: () => void): Promise<unknown> {
 		const client = await core.acquire(call)
 		return new Promise((resolve) => {
+			// What arrives before the gap is told waits for that.
+			const early: Notification[] = []
 			const link: Link = new Link(core, client, this.#checkMs, {
 				notified: (notification) => {
-					for (const subscription of this.#channels.get(notification.channel) ?? []) subscription.notify(notification)
+					if (link.listens) this.#notify(notification)
+					else early.push(notification)
 				},
 				lost: (error) => {
 					if (this.#link === link) {
@@ -165,8 +187,12 @@ export class Listening {
 			}
 			this.#link = link
 			const channels = [...this.#channels.keys()]
-			const there = this.#all()
-			const confirm = () => this.#link === link && this.#confirm(link, there)
+			this.#toConfirm = this.#all()
+			const confirm = () => {
+				if (this.#link !== link) return
+				this.#confirm(link)
+				for (const notification of early.splice(0)) this.#notify(notification)
+			}
 			link.listen(channels, (error) => {
 				if (error !== undefined) link.giveUp(error)
 				else if (!link.leadsElsewhere) confirm()
@@ -175,12 +201,16 @@ export class Listening {
 		})
 	}
 
-	#confirm(link: Link, there: readonly Subscription[]): void {
+	#confirm(link: Link): void {
 		const { clock } = this.#core.policy.scheduler
 		const gap = this.#lostAtMs === undefined ? undefined : { lostAt: dateOf(clock, this.#lostAtMs), resumedAt: dateOf(clock, clock.now()) }
 		this.#lostAtMs = undefined
 		link.listens = true
-		for (const subscription of there) subscription.confirmed(gap)
+		for (const subscription of this.#toConfirm.splice(0)) subscription.confirmed(gap)
+	}
+
+	#notify(notification: Notification): void {
+		for (const subscription of this.#channels.get(notification.channel) ?? []) subscription.notify(notification)
 	}
 
 	#all(): Subscription[] {

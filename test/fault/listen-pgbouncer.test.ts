@@ -1,6 +1,6 @@
 /** What becomes of `pool.listen` behind PgBouncer? In session mode it works; in transaction mode, where it cannot, its caller is told. */
 import { createScheduler, HoldfastError } from 'holdfast'
-import { holdfast, type Notification } from 'holdfast/pg'
+import { type HoldfastOptions, holdfast, type Notification } from 'holdfast/pg'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { accidentMark } from '../support/leaks.ts'
@@ -21,11 +21,11 @@ afterAll(async () => {
 	await at.close()
 })
 
-async function through(mode: 'transaction' | 'session', poolSize: number) {
+async function through(mode: 'transaction' | 'session', poolSize: number, options: HoldfastOptions = {}) {
 	const bouncer = await startPgBouncer(at.server, poolSize, mode)
 	bouncers.push(bouncer)
 	const scheduler = createScheduler({ probeTimeoutMs: 500 })
-	const pool = holdfast(new pg.Pool(bouncer.config()), { scheduler, listenCheckMs: 20 })
+	const pool = holdfast(new pg.Pool(bouncer.config()), { scheduler, listenCheckMs: 20, ...options })
 	return {
 		pool,
 		end: async () => {
@@ -66,5 +66,27 @@ test.each([1, 5])('in session mode notifications arrive (%i server connections)'
 	await pool.listen('jobs', (notification) => heard.push(notification))
 	await at.ask("SELECT pg_notify('jobs', 'here')")
 	await until(() => heard.length === 1, { what: 'the notification' })
+	await end()
+})
+
+test('in session mode a slow look at what is in between takes our own checks for nobody else’s work', async () => {
+	const { pool, end } = await through('session', 5, { listenCheckMs: 1, onConnect: (client) => client.query('SELECT pg_sleep(0.1)') })
+	const errors: unknown[] = []
+	await pool.listen('jobs', () => {}, { onError: (error) => errors.push(error) })
+	expect(errors).toEqual([])
+	await end()
+})
+
+test('who joins while it is looked at what is in between is told of a loss that comes then, or has not begun yet', async () => {
+	const { pool, end } = await through('session', 5, { onConnect: (client) => client.query('SELECT pg_sleep(0.3)') })
+	const ours =
+		"FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE 'SELECT pg_backend_pid() AS pid')"
+	const first = pool.listen('one', () => {})
+	await until(async () => (await at.ask(`SELECT pid ${ours}`)).length > 0, { what: 'LISTEN' })
+	const gaps: unknown[] = []
+	await pool.listen('two', () => {}, { onGap: (gap) => gaps.push(gap) })
+	await at.ask(`SELECT pg_terminate_backend(pid) ${ours}`)
+	await until(() => gaps.length === 1, { what: 'the gap to be told' })
+	await first
 	await end()
 })

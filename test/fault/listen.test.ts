@@ -1,6 +1,7 @@
 /** Does `pool.listen` go on through everything that can happen to its connection, and tell of the gap? */
 import { createScheduler, DeadlineError } from 'holdfast'
 import type { Gap, Notification } from 'holdfast/pg'
+import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { until } from '../support/until.ts'
 import { onStage } from './on-stage.ts'
@@ -140,6 +141,77 @@ test('a link that is only quiet is left alone, and stays the same', async () => 
 	expect(gaps).toEqual([])
 })
 
+test('onGap comes before the first notification behind the gap, also where that arrives before the answer to LISTEN', async () => {
+	const pool = at.wrap({ onConnect: (client: pg.ClientBase) => client.query('LISTEN "jobs"') })
+	const told: string[] = []
+	await pool.listen('jobs', ({ payload }) => void told.push(payload ?? ''), { onGap: () => void told.push('gap') })
+	at.proxy.intercept({
+		from: 'client',
+		match: ({ text }) => text?.startsWith('LISTEN "jobs"; ') === true,
+		action: 'pass',
+		onHit: () => notify('jobs', 'early').then(() => {}),
+	})
+	at.proxy.resetAll()
+	await until(() => told.length === 2, { what: 'the gap and the notification' })
+	expect(told).toEqual(['gap', 'early'])
+})
+
+test('a server that ends the session instead of answering LISTEN fails nobody: the channel is listened to on the next connection', async () => {
+	const pool = at.wrap()
+	const [one, two] = [ear(), ear()]
+	await pool.listen('one', one.handler, one.options)
+	const terminated = at.proxy.intercept({
+		from: 'client',
+		match: ({ text }) => text?.startsWith('LISTEN "two"') === true,
+		action: 'swallow',
+		onHit: losses['its backend is terminated'],
+	})
+	await pool.listen('two', two.handler, two.options)
+	expect(terminated.hits).toBe(1)
+	await notify('two', 'after')
+	await two.hears('after')
+	await one.gap(1)
+	expect([one.gaps.length, two.gaps.length]).toEqual([1, 0])
+	expect(await listeners()).toHaveLength(1)
+})
+
+test('a spent retry budget ends no subscription, neither when the link is lost nor when connecting again fails', async () => {
+	const scheduler = createScheduler({ retryBudget: { ratio: 0, minPerSecond: 0 } })
+	const pool = at.wrap({ scheduler })
+	const errors: unknown[] = []
+	const { handler, hears, options, gap, gaps } = ear()
+	await pool.listen('jobs', handler, { ...options, onError: (error) => errors.push(error) })
+	await losses['its backend is terminated']()
+	await gap(1)
+	await at.proxy.rejectConnections()
+	at.proxy.resetAll()
+	const before = at.proxy.attempts
+	await until(() => errors.length > 0 || at.proxy.attempts >= before + 3, { what: 'three attempts' })
+	await at.proxy.accept()
+	expect(errors).toEqual([])
+	await gap(2)
+	await notify('jobs', 'after')
+	await hears('after')
+	expect(gaps).toHaveLength(2)
+})
+
+test('many channels at once are listened to one after the other: pg warns of nothing', async () => {
+	const warnings: Error[] = []
+	const warned = (warning: Error) => void warnings.push(warning)
+	process.on('warning', warned)
+	const pool = at.wrap()
+	const ears = Array.from({ length: 6 }, () => ear())
+	await pool.listen('first', () => {})
+	const ends = await Promise.all(ears.map(({ handler }, index) => pool.listen(`channel ${index}`, handler)))
+	for (const [index, { hears }] of ears.entries()) {
+		await notify(`channel ${index}`, 'here')
+		await hears('here')
+	}
+	await Promise.all(ends.map((unlisten) => unlisten()))
+	process.removeListener('warning', warned)
+	expect(warnings).toEqual([])
+})
+
 test('while the server is down, listening adds nothing to the one attempt at a time, and begins when it is back', async () => {
 	at.proxy.resetCounters()
 	await at.proxy.rejectConnections()
@@ -250,6 +322,14 @@ test('it works on a pool that is wrapped with enabled: false, and on one whose c
 		await expect(pool.listen('jobs', handler)).rejects.toMatchObject({ code: 'HOLDFAST_CLOSED' })
 	}
 	expect(users).toHaveLength(1)
+})
+
+test.each([{}, { enabled: false }])('on a pool that has ended nobody listens, also where nobody has before: %o', async (options) => {
+	const pool = at.wrap(options)
+	await pool.end()
+	const attempts = at.proxy.attempts
+	await expect(pool.listen('jobs', () => {})).rejects.toMatchObject({ code: 'HOLDFAST_CLOSED' })
+	expect(at.proxy.attempts).toBe(attempts)
 })
 
 test.each([
