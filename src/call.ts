@@ -110,7 +110,7 @@ export class Call {
 		}
 		const waitMs = Math.max(paceMs, tokenMs)
 		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#options.label })
-		if (waitMs > 0) await this.sleep(waitMs)
+		if (waitMs > 0) await this.sleep(waitMs, tokenMs > 0)
 		// A busy process wakes late.
 		if (scheduler.clock.now() >= this.deadlineAtMs) throw this.report(error)
 		counters.retried(fault.kind)
@@ -215,13 +215,15 @@ export class Call {
 		return foundOut?.(error, phase) ?? classify(error, { phase, ...(classifyRows && { rows: classifyRows }) })
 	}
 
-	private async sleep(waitMs: number): Promise<void> {
-		const { scheduler, counters, ending } = this.#policy
+	private async sleep(waitMs: number, forToken: boolean): Promise<void> {
+		const { scheduler, counters, ending, budget } = this.#policy
 		counters.waits += 1
 		this.waiting()
 		try {
 			await scheduler.wait(waitMs, this.signals(), ending)
 		} catch (ended) {
+			// Those who come later would wait for those who have left.
+			if (forToken) budget.giveBack()
 			throw this.waitFailed(ended)
 		} finally {
 			this.served()

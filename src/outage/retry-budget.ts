@@ -39,7 +39,7 @@ const defaultMinPerSecond = 10
 // What was not used is kept for so long: enough for the work that one crash of the server breaks off, and short enough that over half a
 // minute retries stay below a quarter of the traffic, whatever was saved before.
 const keptMs = 5_000
-// What a connection attempt costs that is made again: each is a process and a handshake to the server, as much as many statements are.
+// What a connection attempt costs that is made again, in reruns: each is a process and a handshake to the server, as much as many statements.
 const connectCost = 3
 
 // Somebody got through so short a time ago: then it is not an outage, in which all have to wait, but attempts that fail now and then.
@@ -51,33 +51,24 @@ const mayFlap: ReadonlySet<FaultKind> = new Set<FaultKind>(['connection_refused'
  * Two accounts that are drawn on together: one earns a share for each call, the other a little for each second. The fuller one counts, so
  * that retries are at most the larger of the two.
  */
-export class RetryBudget {
-	/** Calls that have begun since it was last looked at. Callers count themselves in: it must cost next to nothing. */
-	calls = 0
-	/** Calls that got their error for want of a token. */
-	refusals = 0
+class Tokens {
 	readonly #ratio: number
 	readonly #minPerMs: number
-	readonly #isOff: boolean
 	#earned = 0
 	#granted: number
+	#callsSeen = 0
 	#seenAtMs: number
-	readonly #refused = new WeakSet<object>()
-	#openedAtMs = Number.NEGATIVE_INFINITY
 
-	constructor(options: RetryBudgetOptions | false | undefined, nowMs: number) {
-		const { ratio = defaultRatio, minPerSecond = defaultMinPerSecond } = options || {}
-		this.#isOff = options === false
+	constructor(ratio: number, minPerMs: number, nowMs: number) {
 		this.#ratio = ratio
-		this.#minPerMs = minPerSecond / 1_000
-		this.#granted = this.#minPerMs * keptMs
+		this.#minPerMs = minPerMs
+		this.#granted = minPerMs * keptMs
 		this.#seenAtMs = nowMs
 	}
 
-	/** Takes tokens if there are as many. */
-	take(tokens: number, nowMs: number): boolean {
-		if (this.#isOff) return true
-		this.#refill(nowMs)
+	/** Takes tokens if there are as many. `calls` is how many there were since the beginning. */
+	take(tokens: number, nowMs: number, calls: number): boolean {
+		this.#refill(nowMs, calls)
 		// Those who wait for a token come first.
 		if (this.#granted < 0 || Math.max(this.#earned, this.#granted) < tokens) return false
 		this.#earned = Math.max(0, this.#earned - tokens)
@@ -85,30 +76,90 @@ export class RetryBudget {
 		return true
 	}
 
-	/**
-	 * The wait until there is a token for this retry, in milliseconds; those who ask wait in order. Undefined where it would end after
-	 * `latestAtMs`: then nothing was taken.
-	 */
-	reserve(nowMs: number, latestAtMs: number): number | undefined {
-		if (this.take(1, nowMs)) return 0
+	/** The wait until there is one, where there is none now, in milliseconds. Undefined where it would end too late. */
+	owe(nowMs: number, latestAtMs: number): number | undefined {
 		const waitMs = (1 - this.#granted) / this.#minPerMs
 		if (!(nowMs + waitMs < latestAtMs)) return undefined
 		this.#granted -= 1
 		return waitMs
 	}
 
+	/** Gives one back that was waited for. */
+	forgive(): void {
+		this.#granted = Math.min(this.#granted + 1, this.#minPerMs * keptMs)
+	}
+
+	#refill(nowMs: number, calls: number): void {
+		const elapsedMs = nowMs - this.#seenAtMs
+		const kept = Math.max(0, 1 - elapsedMs / keptMs)
+		const fresh = calls - this.#callsSeen
+		this.#earned = this.#earned * kept + (fresh === 0 ? 0 : this.#ratio * fresh * Math.min(1, keptMs / elapsedMs))
+		this.#granted = Math.min(this.#granted + this.#minPerMs * elapsedMs, this.#minPerMs * keptMs)
+		if (this.#granted < 0) {
+			const paid = Math.min(this.#earned, -this.#granted)
+			this.#earned -= paid
+			this.#granted += paid
+		}
+		this.#callsSeen = calls
+		this.#seenAtMs = nowMs
+	}
+}
+
+/** What all pools on one endpoint may spend on retries. */
+export class RetryBudget {
+	/** Calls that have begun. Callers count themselves in: it must cost next to nothing. */
+	calls = 0
+	/** Calls that got their error for want of a token. */
+	refusals = 0
+	readonly #isOff: boolean
+	readonly #reruns: Tokens
+	// Of their own: a crash breaks off so much work that its reruns owe tokens for seconds, and a second crash meets who connects then.
+	readonly #connects: Tokens
+	readonly #refused = new WeakSet<object>()
+	#openedAtMs = Number.NEGATIVE_INFINITY
+	/** There was a failure since somebody got through last, and it is paid for. */
+	#isPaid = false
+
+	constructor(options: RetryBudgetOptions | false | undefined, nowMs: number) {
+		const { ratio = defaultRatio, minPerSecond = defaultMinPerSecond } = options || {}
+		this.#isOff = options === false
+		this.#reruns = new Tokens(ratio, minPerSecond / 1_000, nowMs)
+		this.#connects = new Tokens(ratio / connectCost, minPerSecond / 1_000 / connectCost, nowMs)
+	}
+
+	/** Takes the token of one rerun if there is one. */
+	take(nowMs: number): boolean {
+		return this.#isOff || this.#reruns.take(1, nowMs, this.calls)
+	}
+
+	/**
+	 * The wait until there is a token for this rerun, in milliseconds; those who ask wait in order. Undefined where it would end after
+	 * `latestAtMs`: then nothing was taken.
+	 */
+	reserve(nowMs: number, latestAtMs: number): number | undefined {
+		return this.take(nowMs) ? 0 : this.#reruns.owe(nowMs, latestAtMs)
+	}
+
+	/** The rerun that was to wait for its token is not made. */
+	giveBack(): void {
+		this.#reruns.forgive()
+	}
+
 	/** A connection attempt has succeeded. */
 	opened(nowMs: number): void {
 		this.#openedAtMs = nowMs
+		this.#isPaid = false
 	}
 
 	/**
 	 * Whether a caller whose connection attempt has failed may wait for another one. In an outage all may: the probes have a pace of their
-	 * own. While others get through, each further attempt is a retry.
+	 * own. While others get through, each further attempt is a retry. What fails before somebody gets through again is one outage, and paid
+	 * for once: a server that dies takes all attempts with it that are under way.
 	 */
 	mayConnectAgain(kind: FaultKind, nowMs: number): boolean {
-		if (!mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
-		return this.take(connectCost, nowMs)
+		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
+		this.#isPaid = this.#connects.take(1, nowMs, this.calls)
+		return this.#isPaid
 	}
 
 	/** The caller who gets this error would have been served by one more retry. */
@@ -119,20 +170,5 @@ export class RetryBudget {
 
 	wasRefused(error: unknown): boolean {
 		return typeof error === 'object' && error !== null && this.#refused.has(error)
-	}
-
-	#refill(nowMs: number): void {
-		const elapsedMs = nowMs - this.#seenAtMs
-		const kept = Math.max(0, 1 - elapsedMs / keptMs)
-		const fresh = this.#ratio * this.calls * Math.min(1, keptMs / elapsedMs)
-		this.#earned = this.#earned * kept + (this.calls === 0 ? 0 : fresh)
-		this.#granted = Math.min(this.#granted + this.#minPerMs * elapsedMs, this.#minPerMs * keptMs)
-		if (this.#granted < 0) {
-			const paid = Math.min(this.#earned, -this.#granted)
-			this.#earned -= paid
-			this.#granted += paid
-		}
-		this.calls = 0
-		this.#seenAtMs = nowMs
 	}
 }

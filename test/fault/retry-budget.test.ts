@@ -1,6 +1,7 @@
 /** Faults while the endpoint is up: are retries bounded, and are they never multiplied? */
 import { createScheduler, retry, retryReport, stop, wait } from 'holdfast'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { until } from '../support/until.ts'
 import { type Stage, stage } from './stage.ts'
 
 let at: Stage
@@ -44,6 +45,36 @@ test('a server that ends all work under way costs nobody an error, though the bu
 	expect(seen('SELECT pg_sleep')).toBeGreaterThanOrEqual(24)
 	expect(pool.holdfast.stats().budgetSpent).toBe(0)
 })
+
+test('a server that is killed 20 times, as soon as it is back, costs 50 workers on a pool of 50 no error', async () => {
+	const pool = at.wrap({ scheduler: createScheduler() }, { host: at.server.host, port: at.server.port, max: 50 })
+	const errors: unknown[] = []
+	let done = 0
+	let isOver = false
+	const workers = Array.from({ length: 50 }, async () => {
+		while (!isOver) {
+			await pool.query('SELECT pg_sleep(0.02)').catch((error: unknown) => errors.push(error))
+			done += 1
+		}
+	})
+	const more = async (count: number) => {
+		const goal = done + count
+		await until(() => done >= goal, { what: `${count} more calls`, timeoutMs: 30_000 })
+	}
+	for (let kill = 0; kill < 20; kill++) {
+		// Now and then in the middle of the reconnecting.
+		await more(kill % 2 === 0 ? 60 : 5)
+		await at.server.restart('kill')
+	}
+	await more(100)
+	isOver = true
+	await Promise.all(workers)
+	expect(errors).toEqual([])
+	expect(pool.holdfast.stats()).toMatchObject({ budgetSpent: 0, inDoubt: 0, waiting: 0 })
+	// Nothing but what the pool keeps idle is left at the server.
+	const sessions = await at.ask<{ n: number }>("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'under test'")
+	expect(sessions[0]?.n).toBe(pool.totalCount)
+}, 60_000)
 
 test('retry around a wrapped pool around a failing statement: as many attempts as the pool makes, not as many times as many', async () => {
 	const pool = at.wrap({ stop: stop.afterAttempts(3), wait: wait.none() })

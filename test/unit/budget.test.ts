@@ -1,8 +1,9 @@
 /** What does a caller get when the retry budget is spent? */
 import { expect, test } from 'vitest'
 import { Call } from '../../src/call.ts'
+import type { RetryBudget } from '../../src/outage/retry-budget.ts'
 import { createScheduler, type SchedulerOptions } from '../../src/outage/scheduler.ts'
-import type { PoolOptions } from '../../src/pool.ts'
+import type { PoolOptions } from '../../src/pool-options.ts'
 import { retryReport } from '../../src/report.ts'
 import { sqlError } from './outage/fake-source.ts'
 import { stage } from './outage/stage.ts'
@@ -10,11 +11,16 @@ import { stage } from './outage/stage.ts'
 const work = { idempotent: false, reads: () => true }
 const conflict = () => sqlError('40001', 'ERROR', 'could not serialize access')
 
+function drainConnects(budget: RetryBudget, nowMs: number): void {
+	do budget.opened(nowMs)
+	while (budget.mayConnectAgain('connection_lost', nowMs))
+}
+
 /** A pool whose budget is spent, and what a failed attempt of a new call leads to. */
 function spent(scheduler: Omit<SchedulerOptions, 'clock'> = {}, options: PoolOptions = {}) {
 	const set = stage({ scheduler, options: { wait: () => 0, ...options } })
 	const { policy } = set.pool.core
-	while (policy.budget.take(1, set.clock.now()));
+	while (policy.budget.take(set.clock.now()));
 	const fail = (error: unknown, deadlineMs: number, how = work) => {
 		const call = new Call(policy, { deadlineMs })
 		const fault = call.classify(error, 'statement')
@@ -80,7 +86,9 @@ test('in an outage nobody fails for want of tokens', async () => {
 	server.manner = 'refuses'
 	const callers = Array.from({ length: 100 }, () => pool.ask({ deadlineMs: 30_000 }))
 	await clock.advance(20_000)
-	while (policy.budget.take(1, clock.now()));
+	while (policy.budget.take(clock.now()));
+	drainConnects(policy.budget, clock.now())
+	policy.budget.opened(0)
 	server.manner = 'accepts'
 	for (let round = 0; round < 20; round++) {
 		await clock.advance(500)
@@ -90,12 +98,70 @@ test('in an outage nobody fails for want of tokens', async () => {
 	expect(callers.every(({ told }) => told === 1)).toBe(true)
 })
 
+test.each([false, true])('a server that dies while its pools fill costs nobody an error (all reruns spent: %s)', async (isSpent) => {
+	const { pool, server, clock } = stage({ capacity: 50 })
+	const { budget } = pool.core.policy
+	if (isSpent) while (budget.reserve(clock.now(), 2_000) !== undefined);
+	const callers = Array.from({ length: 100 }, () => pool.ask({ deadlineMs: 30_000 }))
+	while (server.inFlight < 32) await clock.advance(1)
+	server.kill('refuses')
+	for (const caller of callers) if (caller.connection !== undefined) pool.bringBack(caller)
+	await clock.advance(2_000)
+	server.manner = 'accepts'
+	for (let round = 0; round < 20; round++) {
+		await clock.advance(100)
+		for (const caller of callers) if (caller.connection !== undefined) pool.bringBack(caller)
+	}
+	expect(callers.filter(({ error }) => error !== undefined)).toEqual([])
+	expect(callers.every(({ told }) => told === 1)).toBe(true)
+	expect(pool.core.stats().budgetSpent).toBe(0)
+})
+
+test.each([40, 100])(
+	'while half of all connection attempts fail, %i calls a second make at most 1.25 attempts each',
+	async (callsPerSecond) => {
+		const { pool, server, clock } = stage({ capacity: 50 })
+		Object.defineProperty(server, 'manner', { get: () => (clock.random() < 0.5 ? 'accepts' : 'resets') })
+		const calls = 30 * callsPerSecond
+		for (let call = 0; call < calls; call++) {
+			pool.core.call({})
+			// Each call needs a connection of its own.
+			pool.ask({
+				deadlineMs: 30_000,
+				onTold: (caller) => {
+					if (caller.connection === undefined) return
+					caller.connection.alive = false
+					pool.bringBack(caller)
+				},
+			})
+			await clock.advance(1_000 / callsPerSecond)
+		}
+		expect(server.attempts.length).toBeGreaterThan(calls)
+		expect(server.attempts.length / calls).toBeLessThanOrEqual(1.25)
+	},
+)
+
+test('a call that is ended while it waits for its token leaves the token to others', async () => {
+	const { fail, policy, expectQuiet } = spent()
+	const controller = new AbortController()
+	const calls = Array.from({ length: 100 }, () => {
+		const call = new Call(policy, { deadlineMs: 30_000, signal: controller.signal })
+		const error = conflict()
+		return call.next(error, call.classify(error, 'statement'), 'statement', work).catch((reason: unknown) => reason)
+	})
+	controller.abort('enough')
+	expect(await Promise.all(calls)).toEqual(calls.map(() => 'enough'))
+	// Theirs would come in eight seconds.
+	expect(await fail(conflict(), 1_000)).toBe(0)
+	expectQuiet()
+})
+
 test('while some connection attempts succeed and others fail, a caller whose attempt failed gets that error once the budget is spent', async () => {
 	const { pool, server, clock, policy } = spent()
 	const first = pool.ask()
 	await clock.advance(10)
 	expect(first.connection).toBeDefined()
-	while (policy.budget.take(1, clock.now()));
+	drainConnects(policy.budget, clock.now())
 	server.manner = 'resets'
 	const second = pool.ask()
 	const third = pool.ask()

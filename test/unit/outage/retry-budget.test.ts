@@ -5,7 +5,7 @@ import { RetryBudget } from '../../../src/outage/retry-budget.ts'
 /** Takes as many tokens as there are at this moment. */
 function drain(budget: RetryBudget, nowMs: number): number {
 	let taken = 0
-	while (budget.take(1, nowMs)) taken += 1
+	while (budget.take(nowMs)) taken += 1
 	return taken
 }
 
@@ -34,7 +34,7 @@ test('in half a minute of failures retries stay below a quarter of the traffic, 
 	const budget = new RetryBudget(undefined, 0)
 	for (let nowMs = 10; nowMs <= 60_000; nowMs += 10) {
 		budget.calls += 10
-		budget.take(1, nowMs)
+		budget.take(nowMs)
 	}
 	let taken = 0
 	for (let nowMs = 60_010; nowMs <= 90_000; nowMs += 10) {
@@ -60,7 +60,7 @@ test('who finds no token waits for one, in order, and not beyond its deadline', 
 	expect(budget.reserve(0, 400)).toBeUndefined()
 	expect(budget.reserve(0, 401)).toBe(400)
 	// Nobody overtakes them.
-	expect(budget.take(1, 350)).toBe(false)
+	expect(budget.take(350)).toBe(false)
 	expect(drain(budget, 1_400)).toBe(10)
 })
 
@@ -84,15 +84,38 @@ test('a budget that is off says yes to everything', () => {
 	for (let retry = 0; retry < 1_000; retry++) expect(budget.reserve(0, 1)).toBe(0)
 })
 
-test('in an outage an attempt to connect costs nothing; while others get through it costs three tokens', () => {
+test('in an outage an attempt to connect costs nothing; while others get through, further attempts have a third of the rate of reruns', () => {
 	const budget = new RetryBudget(undefined, 0)
 	for (let attempt = 0; attempt < 1_000; attempt++) expect(budget.mayConnectAgain('connection_refused', 10_000)).toBe(true)
-	expect(drain(budget, 10_000)).toBe(50)
-	budget.opened(20_000)
-	const answers = Array.from({ length: 20 }, () => budget.mayConnectAgain('connection_lost', 20_100))
-	expect(answers.filter(Boolean)).toHaveLength(16)
+	const flap = (nowMs: number) => {
+		budget.opened(nowMs)
+		return budget.mayConnectAgain('connection_lost', nowMs)
+	}
+	expect(Array.from({ length: 20 }, () => flap(20_100)).filter(Boolean)).toHaveLength(16)
 	// A server that is full, or starting, says that waiting helps.
 	expect(budget.mayConnectAgain('too_many_connections', 20_100)).toBe(true)
 	expect(budget.mayConnectAgain('starting_up', 20_100)).toBe(true)
-	expect(budget.mayConnectAgain('connection_refused', 20_301)).toBe(true)
+	expect(budget.mayConnectAgain('connection_refused', 20_401)).toBe(true)
+	expect(Array.from({ length: 20 }, () => flap(21_100)).filter(Boolean)).toHaveLength(3 + 1)
+})
+
+test('however many attempts fail before somebody gets through again, they are one outage and paid for once', () => {
+	const budget = new RetryBudget(undefined, 0)
+	budget.opened(1_000)
+	for (let attempt = 0; attempt < 1_000; attempt++) expect(budget.mayConnectAgain('connection_lost', 1_100)).toBe(true)
+})
+
+test('reruns that wait for their tokens take none from those who connect', () => {
+	const budget = new RetryBudget(undefined, 0)
+	for (let rerun = 0; rerun < 200; rerun++) budget.reserve(0, 60_000)
+	budget.opened(0)
+	expect(budget.mayConnectAgain('connection_lost', 1)).toBe(true)
+})
+
+test('who leaves before its token came leaves it to the others', () => {
+	const budget = new RetryBudget(undefined, 0)
+	drain(budget, 0)
+	for (let rerun = 0; rerun < 200; rerun++) budget.reserve(0, 60_000)
+	for (let rerun = 0; rerun < 200; rerun++) budget.giveBack()
+	expect(budget.reserve(0, 60_000)).toBe(100)
 })
