@@ -77,7 +77,7 @@ describe.each(Object.entries(ways))('%s', (_, way) => {
 	})
 
 	test('of a pool that is busy: knex’s own KnexTimeoutError, as without Holdfast, with the cause', async () => {
-		const config = { pool: { min: 0, max: 1 }, acquireConnectionTimeout: 60 }
+		const config = { pool: { min: 0, max: 1 }, acquireConnectionTimeout: 400 }
 		const [bare, wrapped] = [at.bareKnex(config), at.knex({}, config)]
 		const errors: unknown[] = []
 		for (const knex of [bare, wrapped]) {
