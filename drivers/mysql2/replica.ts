@@ -79,7 +79,8 @@ export class Reads {
 		const { core: replicas } = this.#beside.of('replica')
 		let wanted: Position | undefined
 		if (route.readYourWrites === true || route.maxLagMs !== undefined) {
-			wanted = await this.#position(route, call.deadlineAtMs - clock.now()).catch(() => undefined)
+			const asked = this.#position(route, call.deadlineAtMs - clock.now())
+			wanted = await within(this.#core, call, asked).catch(() => undefined)
 			if (wanted === undefined) return undefined
 		}
 		const untilMs = Math.min(call.deadlineAtMs, clock.now() + patienceMs)
@@ -105,4 +106,19 @@ function borrow(replicas: Mysql2Core, call: Call, deadlineAtMs: number): Promise
 	return new Promise((resolve) => {
 		replicas.borrow({ deadlineAtMs, signal, isBatch, done: (_error, connection) => resolve(connection) })
 	})
+}
+
+type Limits = Pick<Call, 'deadlineAtMs' | 'signal'>
+
+/** What was asked together with others, who may have more time, within this call's own limits: undefined where they are reached first. */
+async function within<T>(core: Mysql2Core, { deadlineAtMs, signal }: Limits, asked: Promise<T>): Promise<T | undefined> {
+	const { scheduler, ending } = core.policy
+	const answered = new AbortController()
+	const signals = [signal, core.policy.signal, answered.signal].filter((given) => given !== undefined)
+	const limit = scheduler.wait(deadlineAtMs - scheduler.clock.now(), signals, ending).then(() => undefined)
+	try {
+		return await Promise.race([asked, limit])
+	} finally {
+		answered.abort()
+	}
 }

@@ -12,6 +12,7 @@ export class Beside implements Places {
 	readonly #own: Wanted | undefined
 	readonly #core: PgCore
 	readonly #made = new Map<Wanted, ReturnType<MakeBeside>>()
+	#ended = false
 
 	/** `own`: what the pool's own connections are; undefined where it has one address. */
 	constructor(core: PgCore, own: Wanted | undefined, make: MakeBeside) {
@@ -30,11 +31,12 @@ export class Beside implements Places {
 		return this.#own !== undefined
 	}
 
-	/** The connections of that kind. */
+	/** The connections of that kind. Once the pool has ended none are made: the pool itself says so. */
 	of(wanted: Wanted): PgCore {
 		if (wanted === this.#own) return this.#core
 		let found = this.#made.get(wanted)
 		if (found === undefined) {
+			if (this.#ended) return this.#core
 			found = this.#make(wanted)
 			this.#made.set(wanted, found)
 		}
@@ -64,6 +66,7 @@ export class Beside implements Places {
 
 	/** Ends them; resolves when their connections are closed. */
 	async end(): Promise<void> {
+		this.#ended = true
 		const ended = [...this.#made.values()].map(async ({ core, pool }) => {
 			core.end()
 			refusePending(pool)
@@ -86,8 +89,10 @@ type Ended = (error?: unknown) => void
 
 /** Ends the pool, and those beside it: it is told when all their connections are closed. */
 export function endWith(beside: Places | undefined, end: (done?: Ended) => unknown, done: Ended | undefined): unknown {
-	if (beside === undefined || beside.isEmpty) return end(done)
+	if (beside === undefined) return end(done)
+	const isAlone = beside.isEmpty
 	const others = beside.end()
+	if (isAlone) return end(done)
 	if (done !== undefined) return end((error) => void others.then(() => done(error)))
 	return Promise.all([end(), others]).then(() => undefined)
 }

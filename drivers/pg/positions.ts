@@ -7,6 +7,8 @@ export interface Position {
 	/** By the scheduler's clock, before the primary was asked. */
 	readonly atMs: number
 	readonly lsn: bigint
+	/** The history in which that is a place. */
+	readonly timeline: string
 }
 
 // As many as tell apart a replica that keeps up from one that does not, where positions are asked for twice in each `maxLagMs`.
@@ -40,11 +42,11 @@ export class Positions {
 		return last !== undefined && clock.now() - last.atMs <= ageMs ? last : this.fresh(deadlineMs)
 	}
 
-	/** Whether one that was at that place had at most so old a state. */
-	provesLag(replayed: bigint, maxLagMs: number): boolean {
+	/** Whether one that was at that place of that history had at most so old a state. */
+	provesLag(replayed: bigint, timeline: string, maxLagMs: number): boolean {
 		const { clock } = this.#core().policy.scheduler
 		const sinceMs = clock.now() - maxLagMs
-		return this.#current().some(({ atMs, lsn }) => atMs >= sinceMs && lsn <= replayed)
+		return this.#current().some((known) => known.atMs >= sinceMs && known.timeline === timeline && known.lsn <= replayed)
 	}
 
 	/** Positions of a former primary mean nothing in the log of the next. */
@@ -59,11 +61,11 @@ export class Positions {
 		const core = this.#core()
 		const atMs = core.policy.scheduler.clock.now()
 		const asking = new Promise<Position>((resolve, reject) => {
-			const text = 'SELECT pg_current_wal_insert_lsn()::text AS lsn'
+			const text = 'SELECT pg_current_wal_insert_lsn()::text AS lsn, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline'
 			new CallbackStatement(core, { text, deadlineMs }, undefined, (error, result) => {
 				if (error !== null && error !== undefined) return reject(error)
-				const { rows } = result as { rows: [{ lsn: string }] }
-				const position = { atMs, lsn: lsnOf(rows[0].lsn) }
+				const { rows } = result as { rows: [{ lsn: string; timeline: string }] }
+				const position = { atMs, lsn: lsnOf(rows[0].lsn), timeline: rows[0].timeline }
 				this.#current()
 				this.#known.push(position)
 				if (this.#known.length > kept) this.#known.shift()

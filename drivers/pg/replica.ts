@@ -1,5 +1,15 @@
 /** Can this read go to a replica? To one that has come far enough, soon enough; otherwise it goes to the primary. */
-import { bool, checkOptions, isPlainRead, type OptionRules, oneOf, ownOptions, positiveMs, type QueryOptions } from '../../src/driver.ts'
+import {
+	bool,
+	type Call,
+	checkOptions,
+	isPlainRead,
+	type OptionRules,
+	oneOf,
+	ownOptions,
+	positiveMs,
+	type QueryOptions,
+} from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
 import { lsnOf, type Position, Positions } from './positions.ts'
@@ -63,6 +73,12 @@ const patienceMs = 250
 const firstPauseMs = 2
 const longestPauseMs = 20
 
+// A replica that was ahead of the one that was promoted cannot follow it, and a place in its log is one of another history. The receiver's
+// timeline is up to date, but hidden from ordinary roles; the control file has it from the next restart point on, or from its base backup.
+const placeText = `SELECT pg_last_wal_replay_lsn()::text AS lsn, pg_is_in_recovery() AS replica,
+	lpad(upper(to_hex(greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()),
+		(SELECT min_recovery_end_timeline FROM pg_control_recovery())))), 8, '0') AS timeline`
+
 /** A read that may go to a replica. After a failure there it goes to the primary. */
 class ReplicaRead extends CallbackStatement {
 	readonly #pool: PgCore
@@ -89,6 +105,9 @@ class ReplicaRead extends CallbackStatement {
 		)
 	}
 
+	/** It has its place: what it must see is not to be had wherever reads go. */
+	override elsewhere(): undefined {}
+
 	/** A connection to a replica that will do; undefined where there is none. Rejects when the caller's signal is aborted. */
 	async #find(): Promise<PgClient | undefined> {
 		this.signal?.throwIfAborted()
@@ -110,8 +129,9 @@ class ReplicaRead extends CallbackStatement {
 	/** How far the replica must have come; undefined where that does not matter. */
 	async #position(leftMs: number): Promise<Position | undefined> {
 		const { maxLagMs, readYourWrites } = this.#route
-		if (readYourWrites === true) return this.#positions.fresh(leftMs)
-		return maxLagMs === undefined ? undefined : this.#positions.within(maxLagMs / 2, leftMs)
+		if (readYourWrites !== true && maxLagMs === undefined) return undefined
+		const asked = readYourWrites === true ? this.#positions.fresh(leftMs) : this.#positions.within((maxLagMs ?? 0) / 2, leftMs)
+		return within(this.#pool, this, asked)
 	}
 
 	#borrow(replicas: PgCore, untilMs: number): Promise<PgClient | undefined> {
@@ -127,21 +147,36 @@ class ReplicaRead extends CallbackStatement {
 		})
 	}
 
-	async #comesFarEnough(client: PgClient, replicas: PgCore, { lsn }: Position, untilMs: number): Promise<boolean> {
+	async #comesFarEnough(client: PgClient, replicas: PgCore, { lsn, timeline }: Position, untilMs: number): Promise<boolean> {
 		const { maxLagMs, readYourWrites } = this.#route
 		const { clock } = replicas.policy.scheduler
 		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
 			const unguard = replicas.call({}).guard((late) => cut(client, late))
-			const asked = rowsOf(client, 'SELECT pg_last_wal_replay_lsn()::text AS lsn, pg_is_in_recovery() AS replica', [])
+			const asked = rowsOf(client, placeText, [])
 			const [row] = await asked.finally(unguard)
 			// It was promoted: what it has is no longer a question of how far it has come.
-			if (row?.replica !== true || typeof row.lsn !== 'string') return false
+			if (row?.replica !== true || typeof row.lsn !== 'string' || row.timeline !== timeline) return false
 			const replayed = lsnOf(row.lsn)
-			const isRecent = maxLagMs === undefined || this.#positions.provesLag(replayed, maxLagMs)
+			const isRecent = maxLagMs === undefined || this.#positions.provesLag(replayed, timeline, maxLagMs)
 			if (isRecent && (readYourWrites !== true || replayed >= lsn)) return true
 			if (clock.now() + pauseMs >= untilMs) return false
 			if (!(await replicas.call({ signal: this.signal }).pause(pauseMs))) return false
 		}
+	}
+}
+
+type Limits = Pick<Call, 'deadlineAtMs' | 'signal'>
+
+/** What was asked together with others, who may have more time, within this call's own limits: rejects where they are reached first. */
+async function within<T>(core: PgCore, { deadlineAtMs, signal }: Limits, asked: Promise<T>): Promise<T> {
+	const { scheduler, ending } = core.policy
+	const answered = new AbortController()
+	const signals = [signal, core.policy.signal, answered.signal].filter((given) => given !== undefined)
+	const limit = scheduler.wait(deadlineAtMs - scheduler.clock.now(), signals, ending).then(() => Promise.reject(core.call({}).cutOff()))
+	try {
+		return await Promise.race([asked, limit])
+	} finally {
+		answered.abort()
 	}
 }
 

@@ -79,6 +79,29 @@ test('without a replica, and with one that dies under the read, the primary answ
 	})
 })
 
+test('a read that has little time, or is stopped, does not wait for one that has much, although they share the question to the primary', async () => {
+	const pool = at.wrap()
+	await pool.query(count, { target: 'replica', readYourWrites: true })
+	await at.primary.kill()
+	try {
+		const order: string[] = []
+		const ask = (name: string, deadlineMs: number, signal?: AbortSignal) =>
+			pool.query(count, { target: 'replica', readYourWrites: true, deadlineMs, ...(signal && { signal }) }).then(
+				() => order.push(`${name}: served`),
+				(error: Error) => order.push(`${name}: ${error.name}`),
+			)
+		const stop = new AbortController()
+		const patient = ask('patient', 4_000)
+		await until(() => pool.holdfast.stats().endpoint.state === 'down', { what: 'the outage to be noticed' })
+		const [hasty, stopped] = [ask('hasty', 300), ask('stopped', 4_000, stop.signal)]
+		stop.abort()
+		await Promise.all([patient, hasty, stopped])
+		expect(order).toEqual(['stopped: AbortError', 'hasty: DeadlineError', 'patient: DeadlineError'])
+	} finally {
+		await at.primary.start()
+	}
+})
+
 test('what cannot be meant is refused at the call', async () => {
 	const pool = at.wrap()
 	const plain = at.wrap({ hosts: undefined }, { host: '127.0.0.1', port: at.proxyOf(at.primary).port })
