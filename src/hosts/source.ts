@@ -118,6 +118,7 @@ class HostSource<C extends object> extends PlacedSource<C> {
 
 	constructor(source: ConnectionSource<C>, openAt: OpenAt<C>, { hosts, wanted }: HostSearch, endpoint: Endpoint, scheduler: Scheduler) {
 		super(source)
+		endpoint.hasHosts = true
 		const met = (connection: C, at: Endpoint) => this.#met.set(connection, { at, generation: at.generation })
 		// For as long as somebody has them in a list their state is kept.
 		const members = new Map(hosts.map((host) => [addressOf(host), scheduler.endpoint(addressOf(host))]))

@@ -7,8 +7,9 @@ import type { FaultKind } from '../fault.ts'
 const patience = 3
 /** Bounds how late a process notices that the crowd has gone. */
 const longestMs = 5_000
-// A server that answers within that has no crowd, also one that is far away.
+// A server that answers within that has no crowd, also one that is far away; nor one that takes twice as long as it once did, with nobody there.
 const promptMs = 100
+const promptFactor = 2
 // One prompt answer does not mean that everybody has gone; without a memory the fleet swings between rush and silence.
 const remembered = 0.8
 // Crowds gather in an outage, and are gone after so long. At other times a slow answer is a lost packet, and nobody waits for it.
@@ -21,6 +22,7 @@ export class Crowd {
 	readonly #clock: Clock
 	#goneAtMs = Number.NEGATIVE_INFINITY
 	#excessMs = 0
+	#fastestMs = Number.POSITIVE_INFINITY
 
 	constructor(clock: Clock) {
 		this.#clock = clock
@@ -28,7 +30,8 @@ export class Crowd {
 
 	/** The server let somebody in after so long. */
 	answered(tookMs: number): void {
-		this.#excessMs = this.#clock.now() < this.#goneAtMs ? Math.max(tookMs - promptMs, this.#excessMs * remembered) : 0
+		this.#fastestMs = Math.min(this.#fastestMs, tookMs)
+		this.#stoodInLine(tookMs)
 	}
 
 	/** Nobody gets in now. */
@@ -36,7 +39,14 @@ export class Crowd {
 		const nowMs = this.#clock.now()
 		if (nowMs >= this.#goneAtMs) this.#excessMs = 0
 		this.#goneAtMs = nowMs + gatheredForMs
-		if (answers.has(kind)) this.answered(tookMs)
+		if (answers.has(kind)) this.#stoodInLine(tookMs)
+	}
+
+	#stoodInLine(tookMs: number): void {
+		// Who was never let in before does not know what is slow here.
+		const usualMs = this.#fastestMs === Number.POSITIVE_INFINITY ? tookMs : this.#fastestMs
+		const excessMs = tookMs - Math.max(promptMs, promptFactor * usualMs)
+		this.#excessMs = this.#clock.now() < this.#goneAtMs ? Math.max(excessMs, this.#excessMs * remembered) : 0
 	}
 
 	/** Whether several attempts at a time would only make the others wait. */

@@ -56,6 +56,8 @@ export class Endpoint {
 	lastFault: Fault | undefined
 	/** The error of that fault, for as long as the outage lasts; undefined while the endpoint is up, and after. */
 	lastError: unknown
+	/** It stands for several hosts: how long an attempt takes tells of those that were asked in vain, not of a crowd before one. */
+	hasHosts = false
 	readonly #clock: Clock
 	readonly #wakeUps: WakeUps
 	readonly #probing: Probing
@@ -227,7 +229,7 @@ export class Endpoint {
 			used = true
 			this.#inFlight -= 1
 			this.#unansweredSinceMs = this.#clock.now()
-			then(this.#clock.now() - grantedAtMs)
+			then(this.hasHosts ? 0 : this.#clock.now() - grantedAtMs)
 			this.#grant()
 		}
 		return {
