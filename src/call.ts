@@ -9,7 +9,7 @@ import type { CallOptions, Policy } from './policy.ts'
 import { attachReport } from './report.ts'
 import { askWait, askYesNo } from './retry/ask.ts'
 import type { Attempt } from './retry/attempt.ts'
-import { spend, unspend } from './retry/spent.ts'
+import { disclaim, spend } from './retry/spent.ts'
 
 export type { CallOptions, Policy, RetryEvent } from './policy.ts'
 
@@ -88,7 +88,7 @@ export class Call {
 		history.lastError = error
 		if (mayRerun(fault, work) === 'in doubt') {
 			// The client's own time limit on a statement stays the driver's error; a lost COMMIT is never just an error.
-			if (!fault.retryable && phase !== 'commit') throw this.report(error)
+			if (!fault.retryable && phase !== 'commit') throw this.report(error, false)
 			if (phase !== 'commit') {
 				counters.inDoubt += 1
 				counters.unresolved += 1
@@ -96,7 +96,7 @@ export class Call {
 			throw this.report(this.inDoubt(error, phase, doubt))
 		}
 		const attempt = this.record(error, fault)
-		if (!askYesNo(when, attempt, 'when')) throw this.report(error)
+		if (!askYesNo(when, attempt, 'when')) throw this.report(error, false)
 		const paceMs = askWait(wait, attempt, 'wait')
 		const isLast = askYesNo(stop, { ...attempt, upcomingWaitMs: paceMs }, 'stop')
 		const nowMs = scheduler.clock.now()
@@ -173,7 +173,8 @@ export class Call {
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */
 	waitFailed(error: unknown): unknown {
 		const history = this.#history
-		return this.report(typeof history === 'object' && history.failed > 0 && HoldfastError.is(error) ? history.lastError : error)
+		if (typeof history !== 'object' || history.failed === 0 || !HoldfastError.is(error)) return this.report(error)
+		return this.report(history.lastError, history.failed > 1 || isFinal(error))
 	}
 
 	/** Throws the reason of the signal that was aborted: the call's own or the pool's. */
@@ -257,13 +258,14 @@ export class Call {
 		return history
 	}
 
-	private report(error: unknown): unknown {
+	/** What the caller gets. Further attempts of somebody further out would multiply this call's, unless it would have made none for this error. */
+	private report(error: unknown, isExhausted = this.past().failed > 1): unknown {
 		this.served()
 		const { scheduler, budget } = this.#policy
 		const { failed, waitedMs, faults } = this.past()
 		const budgetSpent = budget.wasRefused(error)
-		if (failed > 1 || budgetSpent || isFinal(error)) spend(error)
-		else unspend(error)
+		if (isExhausted || budgetSpent || isFinal(error)) spend(error)
+		else disclaim(error)
 		attachReport(error, {
 			attempts: failed,
 			elapsedMs: scheduler.clock.now() - this.#startedAtMs,

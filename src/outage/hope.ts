@@ -5,9 +5,11 @@ import type { Clock } from '../clock.ts'
 export const longLine = 100
 
 const spanMs = 1_000
-// One span may be a bad one: a cold cache, a checkpoint. The best of the latest is what can be hoped for.
+// One span may be a bad one: a checkpoint, say. The best of the latest is what can be hoped for.
 const spansKept = 5
-const spansNeeded = 2
+const spansNeeded = 3
+// After an outage the pool fills and caches are cold. As long as each span is better than all before by this factor, nothing is known yet.
+const stillRising = 1.02
 // Looking at the clock for each caller would cost more than it tells.
 const servedPerLook = 16
 
@@ -23,7 +25,10 @@ export class Hope {
 
 	/** Callers served a millisecond, at best; undefined while that is not known. */
 	get perMs(): number | undefined {
-		return this.#rates.length < spansNeeded ? undefined : Math.max(...this.#rates)
+		if (this.#rates.length < spansNeeded) return undefined
+		const latest = this.#rates.at(-1) as number
+		const before = Math.max(...this.#rates.slice(0, -1))
+		return latest > before * stillRising ? undefined : Math.max(before, latest)
 	}
 
 	/** Somebody in a long line was served. True when it is time to look who is beyond hope. */

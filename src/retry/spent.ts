@@ -3,20 +3,29 @@
 // Counts instead of a clock: only which came first matters.
 let errorsSpent = 0
 const spent = new WeakMap<object, number>()
+const claimed = new WeakSet<object>()
 
 /** How many errors there were so far. Taken before an attempt. */
 export const spentSoFar = (): number => errorsSpent
 
-/** The retries for this error are used up, or are the business of somebody else. */
+/** The retries for this error are used up. */
 export function spend(error: unknown): void {
 	if (typeof error !== 'object' || error === null) return
+	claimed.delete(error)
 	errorsSpent += 1
 	spent.set(error, errorsSpent)
 }
 
-/** They are not: whoever is further out may try again. */
-export function unspend(error: unknown): void {
-	if (typeof error === 'object' && error !== null) spent.delete(error)
+/** They are the business of somebody further out, who will `spend` or `disclaim` them. */
+export function claim(error: unknown): void {
+	if (typeof error !== 'object' || error === null) return
+	spend(error)
+	claimed.add(error)
+}
+
+/** Whoever claimed them has made none. What others have spent stays spent. */
+export function disclaim(error: unknown): void {
+	if (typeof error === 'object' && error !== null && claimed.delete(error)) spent.delete(error)
 }
 
 /** Whether that was so within the attempt: an error object that is thrown again and again tells nothing of the next one. */

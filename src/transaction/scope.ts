@@ -2,7 +2,7 @@
 import type { Begun, TransactionDriver } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
 import { show } from '../options.ts'
-import { spend } from '../retry/spent.ts'
+import { claim } from '../retry/spent.ts'
 
 /** What one attempt of a transaction, savepoints included, keeps together. */
 export interface AttemptState<C extends object> {
@@ -133,7 +133,7 @@ export abstract class TransactionScope<C extends object, Self> {
 		this.state.abortedBy ??= error
 		// A retry within the function would only meet a transaction that is over.
 		if (this.state.isRerun?.(error) === true) {
-			spend(error)
+			claim(error)
 			this.state.reruns ??= new Set()
 			this.state.reruns.add(error)
 		}

@@ -97,3 +97,27 @@ test('retry around a transaction, and retry within it: the transaction alone is 
 	expect(seen('INSERT')).toBe(3)
 	expect(await at.ask('SELECT * FROM written')).toEqual([])
 })
+
+test('retry around a transaction that uses another database: what the pool there has given up on is not begun anew', async () => {
+	const pool = at.wrap({}, { host: at.server.host, port: at.server.port })
+	const other = at.wrap({ stop: stop.afterAttempts(3), wait: wait.none() })
+	const policy = { stop: stop.afterAttempts(4), wait: wait.none() }
+	const transaction = () => pool.transaction(() => other.query("SELECT fail('40001')"))
+	expect(await ended(retry(transaction, policy))).toMatchObject({ code: '40001' })
+	expect(seen('SELECT fail')).toBe(3)
+})
+
+test('retry around a transaction runs it again for the error of its function, also where a conflict came first', async () => {
+	const pool = at.wrap({ wait: wait.none() })
+	let runs = 0
+	const transaction = () =>
+		pool.transaction(async (tx) => {
+			runs += 1
+			if (runs === 1) await tx.query("SELECT fail('40001')")
+			throw new Error('version conflict')
+		})
+	const error = await ended(retry(transaction, { stop: stop.afterAttempts(3), wait: wait.none(), reraise: true }))
+	expect(error).toMatchObject({ message: 'version conflict' })
+	expect(runs).toBe(4)
+	expect(seen('COMMIT')).toBe(0)
+})

@@ -5,6 +5,9 @@ import type { RetryBudget } from '../../src/outage/retry-budget.ts'
 import { createScheduler, type SchedulerOptions } from '../../src/outage/scheduler.ts'
 import type { PoolOptions } from '../../src/pool-options.ts'
 import { retryReport } from '../../src/report.ts'
+import { retry } from '../../src/retry/retry.ts'
+import * as stop from '../../src/retry/stop.ts'
+import * as wait from '../../src/retry/wait.ts'
 import { sqlError } from './outage/fake-source.ts'
 import { stage } from './outage/stage.ts'
 
@@ -73,6 +76,47 @@ test('transactions that conflict take turns and no tokens; a single statement th
 	expect(await fail(conflict(), 50, { ...work, takesTurns: true } as typeof work)).toBe(0)
 	const error = conflict()
 	expect(await fail(error, 50)).toBe(error)
+})
+
+/** How often `retry` runs work that fails in the second attempt of a call with this error. */
+async function runsOf(last: Error, deadlineMs = 1_000): Promise<number> {
+	const { pool, clock } = stage({ options: { wait: () => 0 } })
+	let runs = 0
+	const ended = retry(
+		async () => {
+			runs += 1
+			const call = new Call(pool.core.policy, { deadlineMs })
+			for (const error of [conflict(), last]) await call.next(error, call.classify(error, 'statement'), 'statement', work)
+		},
+		{ stop: stop.afterAttempts(3), wait: wait.none(), clock },
+	).catch((error: unknown) => error)
+	await clock.advance(10_000)
+	await ended
+	return runs
+}
+
+test('retry around a call runs work again for an error that the call has not tried again, whatever came before it', async () => {
+	expect(await runsOf(sqlError('23505', 'ERROR', 'duplicate key value'))).toBe(3)
+	expect(await runsOf(new Error('of the user'))).toBe(3)
+})
+
+test('retry around a call that waited for a connection until its deadline does not begin anew', async () => {
+	const { pool, server, clock } = stage({ options: { wait: () => 0 } })
+	let runs = 0
+	const ended = retry(
+		async () => {
+			runs += 1
+			const call = new Call(pool.core.policy, { deadlineMs: 1_000 })
+			const error = sqlError('57P01', 'FATAL', 'terminating connection due to administrator command')
+			await call.next(error, call.classify(error, 'statement'), 'statement', work)
+			server.manner = 'refuses'
+			await pool.core.acquire(call)
+		},
+		{ stop: stop.afterAttempts(3), wait: wait.none(), clock },
+	).catch((error: unknown) => error)
+	await clock.advance(10_000)
+	expect(await ended).toMatchObject({ code: '57P01' })
+	expect(runs).toBe(1)
 })
 
 test('all pools on the endpoint share one budget, and those on another have their own', () => {

@@ -116,7 +116,7 @@ test('in a long line those are told early who could not be served in time, and e
 	// 100 are served a second: of 1,000 with a deadline of 5 s half can be.
 	const callers = Array.from({ length: 1_000 }, () => set.pool.ask({ deadlineMs: 5_000 }))
 	const from = set.clock.now()
-	await serveEach(set, 10, from + 2_500)
+	await serveEach(set, 10, from + 3_500)
 	const shed = callers.filter(({ error }) => error !== undefined)
 	expect(shed.length).toBeGreaterThan(450)
 	for (const { error } of shed) expect(error).toBeInstanceOf(OverloadError)
@@ -129,11 +129,22 @@ test('in a long line those are told early who could not be served in time, and e
 	expect(served(callers) + shed.length).toBeGreaterThan(990)
 })
 
+test('a server that is slow at first, after an outage say, sheds nobody who is served in time once it is warm', async () => {
+	const set = stage({ capacity: 1, options: { maxWaiting: 10_000 } })
+	await set.warm(1)
+	const callers = Array.from({ length: 2_000 }, () => set.pool.ask({ deadlineMs: 30_000 }))
+	// 20 a second, and 20 more with each second that goes by: at the pace of any of the first seconds most would be without hope.
+	const from = set.clock.now()
+	for (let second = 1; second < 30; second++) await serveEach(set, 50 / second, from + 1_000 * second)
+	expect(callers.filter(({ error }) => error !== undefined)).toHaveLength(0)
+	expect(served(callers)).toBe(2_000)
+})
+
 test('a newcomer who could not be served in time is refused at once, and one with more patience is not', async () => {
 	const set = stage({ capacity: 1 })
 	await set.warm(1)
 	for (let number = 0; number < 1_000; number++) set.pool.ask({ deadlineMs: 60_000 })
-	await serveEach(set, 10, set.clock.now() + 2_500)
+	await serveEach(set, 10, set.clock.now() + 3_500)
 	const hasty = set.pool.ask({ deadlineMs: 1_000 })
 	const patient = set.pool.ask({ deadlineMs: 20_000 })
 	expect(hasty.error).toBeInstanceOf(OverloadError)
