@@ -6,17 +6,26 @@ import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
-type Wish = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
+type BareWish = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
+
+/** `elsewhere`: whether it could go on in a pool beside this one now: what asks for a connection there. */
+type Wish = BareWish & { elsewhere?: (() => (() => void) | undefined) | undefined }
+
+/** Whoever counts the wishes: one is served or has failed, or has left for another pool. */
+interface Counter {
+	told(wish: Wish, error: unknown, connection: Mysql2Connection | undefined): void
+	moved(): void
+}
 
 /** A wish that counts against the pool's own limits until it is told. */
 class CountedRequest extends Request<Mysql2Connection> {
 	readonly #wish: Wish
-	readonly #told: (wish: Wish, error: unknown, connection: Mysql2Connection | undefined) => void
+	readonly #counter: Counter
 
-	constructor(wish: Wish, told: (wish: Wish, error: unknown, connection: Mysql2Connection | undefined) => void) {
+	constructor(wish: Wish, counter: Counter) {
 		super()
 		this.#wish = wish
-		this.#told = told
+		this.#counter = counter
 	}
 
 	get deadlineAtMs(): number {
@@ -31,8 +40,17 @@ class CountedRequest extends Request<Mysql2Connection> {
 		return this.#wish.isBatch === true
 	}
 
+	override elsewhere(): (() => void) | undefined {
+		const ask = this.#wish.elsewhere?.()
+		if (ask === undefined) return undefined
+		return () => {
+			this.#counter.moved()
+			ask()
+		}
+	}
+
 	done(error: unknown, connection: Mysql2Connection | undefined): void {
-		this.#told(this.#wish, error, connection)
+		this.#counter.told(this.#wish, error, connection)
 	}
 }
 
@@ -65,8 +83,6 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	isBeside = false
 	/** Connections that need not take writes: a refusal says nothing of the server that was not known. */
 	readsOnly = false
-	// Who waits here and could go on elsewhere, were the server to take no writes.
-	readonly #mayMove = new Set<() => void>()
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
 		super(facts, options)
@@ -91,7 +107,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	override turnedReadOnly(connection: Mysql2Connection, fault: Fault, error: unknown): void {
 		if (this.readsOnly) return
 		super.turnedReadOnly(connection, fault, error)
-		for (const move of [...this.#mayMove]) move()
+		this.moveWaiting()
 	}
 
 	/** Cuts the connection unless it is taken back within the time that a probe may take. */
@@ -134,28 +150,12 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	ask(call: Call, done: Wish['done'], work?: Pick<Repeatability, 'reads'>): void {
 		const place = work && this.places?.placeOf(work)
 		if (place !== undefined) return place.ask(call, done)
-		if (work === undefined || this.places === undefined) return this.#ask(call, done)
-		let answered = false
-		let hasMoved = false
-		const move = (): void => {
-			const elsewhere = this.places?.placeOf(work)
-			if (elsewhere === undefined) return
-			hasMoved = true
-			this.#mayMove.delete(move)
-			elsewhere.ask(call, done)
+		const elsewhere = (): (() => void) | undefined => {
+			const next = work && this.places?.placeOf(work)
+			return next && (() => next.ask(call, done))
 		}
-		this.#ask(call, (error, connection) => {
-			answered = true
-			this.#mayMove.delete(move)
-			if (!hasMoved) done(error, connection)
-			else if (connection !== undefined) this.settle(connection, false)
-		})
-		if (!answered && this.waiting > 0) this.#mayMove.add(move)
-	}
-
-	#ask(call: Call, done: Wish['done']): void {
 		const { deadlineAtMs, signal, isBatch, attempts } = call
-		const wish = { deadlineAtMs, signal, isBatch, done }
+		const wish = { deadlineAtMs, signal, isBatch, done, elsewhere: this.places && work && elsewhere }
 		if (attempts === 1 || this.#disabled) this.borrow(wish)
 		else this.#lend(wish)
 	}
@@ -175,17 +175,22 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 
 	#lend(wish: Wish): void {
 		this.#asking += 1
-		super.borrow(new CountedRequest(wish, this.#told))
+		super.borrow(new CountedRequest(wish, this.#counter))
 	}
 
-	readonly #told = (wish: Wish, error: unknown, connection: Mysql2Connection | undefined): void => {
-		this.#asking -= 1
-		if (connection !== undefined) {
-			this.#lent += 1
-			handOut(connection)
-			if (this.isBeside) owners.set(connection, this)
-		}
-		wish.done(error, connection)
+	readonly #counter: Counter = {
+		moved: () => {
+			this.#asking -= 1
+		},
+		told: (wish, error, connection) => {
+			this.#asking -= 1
+			if (connection !== undefined) {
+				this.#lent += 1
+				handOut(connection)
+				if (this.isBeside) owners.set(connection, this)
+			}
+			wish.done(error, connection)
+		},
 	}
 
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */

@@ -43,8 +43,15 @@ export async function refusesWrites(connection: Mysql2Connection): Promise<boole
 // `read_only` does not bind them (MySQL manual, "Server System Variables"; MariaDB documentation, "READ_ONLY ADMIN").
 const exempt = /\bSUPER\b|\bCONNECTION_ADMIN\b|\bREAD[_ ]ONLY ADMIN\b|\bALL PRIVILEGES ON \*\.\*/i
 
+const found = new WeakSet<object>()
+
 /** As the server words it, so that it is classified alike. */
 export function readOnlyServer(): Error {
 	const message = 'The server is running with the --read-only option, and this pool writes'
-	return Object.assign(new Error(message), { code: 'ER_OPTION_PREVENTS_STATEMENT', errno: 1290 })
+	const error = Object.assign(new Error(message), { code: 'ER_OPTION_PREVENTS_STATEMENT', errno: 1290 })
+	found.add(error)
+	return error
 }
+
+/** Whether it is such an error. */
+export const isReadOnlyServer = (error: unknown): boolean => typeof error === 'object' && error !== null && found.has(error)

@@ -17,6 +17,7 @@ import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
 import { Mysql2Links } from './links.ts'
 import { type Connections, Statement } from './query.ts'
+import { isReadOnlyServer } from './read-only.ts'
 import { faultOfRefusal } from './refused.ts'
 import { Reads } from './replica.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Mysql2PromisePool, QueryCallback } from './shape.ts'
@@ -72,7 +73,11 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 		discarded: () => {
 			core.policy.counters.discarded += 1
 		},
-		failed: (error) => made.onFailure?.(error),
+		failed: (error) => {
+			// The server that came back may take no writes: reads that waited for it go on.
+			if (isReadOnlyServer(error)) core.moveWaiting()
+			made.onFailure?.(error)
+		},
 	})
 	const { host, port, socketPath } = pool.config.connectionConfig
 	const own = socketPath ?? `${host}:${port}`

@@ -1,5 +1,6 @@
 /** How does a pool open a connection where it matters what the server is? Its source, with a choice of the server in front of it. */
 import type { ConnectionSource, OpenAt, ServerRole } from '../contract.ts'
+import { HoldfastError } from '../errors.ts'
 import type { Endpoint } from '../outage/endpoint.ts'
 import type { Scheduler } from '../outage/scheduler.ts'
 import { noHostError } from './errors.ts'
@@ -104,10 +105,13 @@ class WritableSource<C extends object> extends PlacedSource<C> {
 			return refusedAs === undefined
 		}
 		return this.#openAt(undefined, suits, (error, connection) => {
-			done(refusedAs === undefined ? error : noHostError('primary', [{ address, role: refusedAs }], lastError), connection)
+			done(refusedAs === undefined ? error : noHostError('primary', [{ address, role: refusedAs }], refusal(lastError)), connection)
 		})
 	}
 }
+
+/** The driver's error: the last look has left one that has it as its cause, and a chain would grow with every look. */
+const refusal = (error: unknown): unknown => (HoldfastError.is(error) && error.code === 'HOLDFAST_NO_HOST' ? error.cause : error)
 
 /** Several hosts. */
 class HostSource<C extends object> extends PlacedSource<C> {

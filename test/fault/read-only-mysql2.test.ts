@@ -1,5 +1,5 @@
 /** A MySQL or MariaDB server is set read-only, or its address answers from one that is: what do callers who write notice? Nothing. */
-import { commitLedger } from 'holdfast'
+import { commitLedger, DeadlineError } from 'holdfast'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
@@ -126,6 +126,60 @@ describe.each(flavours)('%s', (flavour) => {
 		for (const holder of holders) holder.release()
 		await write4
 		expect(await ids()).toEqual([1, 2, 4])
+	})
+
+	test('a read that goes on elsewhere leaves its line: it fills no queueLimit, and its connection comes back to whom it belongs', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1, queueLimit: 2 })
+		await write(pool, 1)
+		const holder = await pool.getConnection()
+		const reads = [1, 2].map(() => pool.query('SELECT COUNT(*) AS n FROM written'))
+		expect(pool.holdfast.stats().waiting).toBe(2)
+		await at.ask('SET GLOBAL read_only = 1')
+		await expect(holder.query('INSERT INTO written VALUES (2)')).rejects.toMatchObject({ errno: 1290 })
+		expect(pool.holdfast.stats().waiting).toBe(0)
+		for (const read of reads) expect(await read).toMatchObject([[{ n: 1 }], {}])
+		const writes = [write(pool, 3), write(pool, 4)]
+		await expect(write(pool, 5)).rejects.toThrow('Queue limit reached.')
+		await at.ask('SET GLOBAL read_only = 0')
+		holder.release()
+		await Promise.all(writes)
+		expect(await ids()).toEqual([1, 3, 4])
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
+	})
+
+	test('a read that waits for a server goes on when that comes back and takes no writes', async () => {
+		const pool = at.wrap({}, { connectionLimit: 2 })
+		await write(pool, 1)
+		await at.proxy.rejectConnections()
+		at.proxy.resetAll()
+		await noticed(pool)
+		const [read, wrote] = [pool.query('SELECT COUNT(*) AS n FROM written'), write(pool, 2)]
+		await until(() => pool.holdfast.stats().endpoint.state === 'down', { what: 'the outage' })
+		await at.ask('SET GLOBAL read_only = 1')
+		await at.proxy.accept()
+		expect(await read).toMatchObject([[{ n: 1 }], {}])
+		await at.ask('SET GLOBAL read_only = 0')
+		await wrote
+		expect(await ids()).toEqual([1, 2])
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
+	})
+
+	test('however often the server was asked in vain, the error of a wait has the refusal as its cause’s cause', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		await write(pool, 1)
+		await at.ask('SET GLOBAL read_only = 1')
+		at.proxy.resetCounters()
+		const waiting = write(pool, 2)
+		await until(() => at.proxy.attempts >= 5, { what: 'the server to be asked again and again' })
+		const late = (await pool
+			.query({ sql: 'INSERT INTO written VALUES (3)', deadlineMs: 20 })
+			.catch((error: unknown) => error)) as DeadlineError
+		expect(late).toBeInstanceOf(DeadlineError)
+		expect(late.cause).toMatchObject({ code: 'HOLDFAST_NO_HOST', cause: { errno: 1290 } })
+		await at.ask('SET GLOBAL read_only = 0')
+		await waiting
+		expect(await ids()).toEqual([1, 2])
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
 	})
 
 	test('a commit in doubt is looked for where writes are taken: not before the server takes them again', async () => {
