@@ -4,11 +4,18 @@ import { createScheduler, DeadlineError, InDoubtError, OverloadError, retryRepor
 import type { RowDataPacket } from 'mysql2'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
+import type { Intercept, InterceptRule } from '../support/proxy-rules.ts'
 import { until } from '../support/until.ts'
 import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
 	let at: MysqlStage
+	const rules: Intercept[] = []
+	const intercept = (rule: InterceptRule) => {
+		const made = at.proxy.intercept(rule)
+		rules.push(made)
+		return made
+	}
 	beforeAll(async () => {
 		at = await mysqlStage(flavour)
 	})
@@ -18,14 +25,16 @@ describe.each(flavours)('%s', (flavour) => {
 		at.proxy.resetCounters()
 	})
 	afterEach(async () => {
+		// Whatever a test that failed has left: the next one begins with a server and a proxy that are as they were.
+		await at.ask('SET GLOBAL read_only = 0; SET GLOBAL local_infile = 0; DROP TABLE IF EXISTS held')
+		for (const rule of rules.splice(0)) rule.remove()
 		await at.proxy.accept()
 		await at.leaveNothing()
 	})
 
 	const rows = async () => Number((await at.ask<{ n: number }>('SELECT COUNT(*) AS n FROM written'))[0]?.n)
 	/** Of the next statement that begins with this word. */
-	const loseReply = (word: string) =>
-		at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === word, action: 'cut before', how: 'reset' })
+	const loseReply = (word: string) => intercept({ from: 'server', match: ({ tag }) => tag === word, action: 'cut before', how: 'reset' })
 	const run = (pool: WrappedPool, method: 'query' | 'execute', sql: string, values: number[] = []) =>
 		method === 'query' ? pool.query(sql, values) : pool.execute(sql, values)
 	const first = async <T>(call: Promise<unknown>) => ((await call) as [T[]])[0][0] as T
@@ -146,7 +155,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const pool = at.wrap({}, { connectionLimit: 1 })
 		const load = { sql: "LOAD DATA LOCAL INFILE 'f' INTO TABLE written", idempotent: true }
 		const file = () => Readable.from([Buffer.from('1\n2\n')])
-		const loseLoad = () => at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'LOAD', action: 'cut before' })
+		const loseLoad = () => intercept({ from: 'server', match: ({ tag }) => tag === 'LOAD', action: 'cut before' })
 		loseLoad()
 		await pool.query({ ...load, infileStreamFactory: file })
 		const before = await rows()
@@ -171,7 +180,6 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await rows()).toBe(1)
 		loseReply('INSERT')
 		await expect(pool.query('INSERT INTO written VALUES (2); DO 1')).rejects.toBeInstanceOf(InDoubtError)
-		await at.ask('DROP TABLE held')
 	})
 
 	test('borrowers get no connection of before an outage, dead or silent, and no error', async () => {
@@ -236,7 +244,7 @@ describe.each(flavours)('%s', (flavour) => {
 	test('a server that falls silent while a connection is cleared for the next caller costs that connection, and not its place', async () => {
 		const pool = at.wrap({ scheduler: createScheduler({ probeTimeoutMs: 200 }) }, { connectionLimit: 1 })
 		await pool.query('SELECT 1')
-		const silent = at.proxy.intercept({ from: 'client', match: ({ type }) => type === 'COM_PING', action: 'black hole' })
+		const silent = intercept({ from: 'client', match: ({ type }) => type === 'COM_PING', action: 'black hole' })
 		await expect(pool.query('DROP TABLE no_such_table')).rejects.toMatchObject({ errno: 1051 })
 		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
 		expect(silent.hits).toBe(1)
@@ -246,7 +254,7 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test('a server that falls silent at the ROLLBACK does not keep the error of the function from its caller', async () => {
 		const pool = at.wrap({ scheduler: createScheduler({ probeTimeoutMs: 200 }) }, { connectionLimit: 1 })
-		const silent = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'ROLLBACK', action: 'black hole' })
+		const silent = intercept({ from: 'client', match: ({ text }) => text === 'ROLLBACK', action: 'black hole' })
 		const mine = new Error('mine')
 		const failing = pool.transaction(async (tx) => {
 			await tx.query('INSERT INTO written VALUES (1)')
@@ -301,7 +309,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const scheduler = createScheduler({ probeTimeoutMs: 200 })
 		const pool = at.wrap({ scheduler, attemptTimeoutMs: 300 }, { connectionLimit: 2 })
 		await pool.query('SELECT 1')
-		at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'SELECT', action: 'black hole' })
+		intercept({ from: 'server', match: ({ tag }) => tag === 'SELECT', action: 'black hole' })
 		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
 		expect(pool.holdfast.stats()).toMatchObject({ retries: { attempt_timeout: 1 } })
 	})

@@ -42,14 +42,18 @@ export async function mysqlStage(flavour: Flavour, settings: Record<string, stri
 		},
 		ask: (text) => server.query(text),
 		async leaveNothing() {
-			for (const pool of pools) await pool.end()
-			await until(() => schedulers.every((scheduler) => scheduler.stats().waits === 0), { what: 'no wait to be left on the scheduler' })
-			await until(async () => (await server.connections()).length === 0, { what: 'no connection to be left on the server' })
-			await accidents.assertNone()
-			accidents.stop()
-			accidents = accidentMark()
+			const [ended, used] = [pools, schedulers]
 			pools = []
 			schedulers = []
+			try {
+				for (const pool of ended) await pool.end()
+				await until(() => used.every((scheduler) => scheduler.stats().waits === 0), { what: 'no wait to be left on the scheduler' })
+				await until(async () => (await server.connections()).length === 0, { what: 'no connection to be left on the server' })
+				await accidents.assertNone()
+			} finally {
+				accidents.stop()
+				accidents = accidentMark()
+			}
 		},
 		async close() {
 			accidents.stop()
