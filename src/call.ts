@@ -103,7 +103,7 @@ export class Call {
 		if (isLast || ending.error !== undefined || nowMs + paceMs >= this.deadlineAtMs) throw this.report(error)
 		this.throwIfAborted()
 		// Those who lose to one another take turns, which bounds their retries better than a share of traffic could.
-		const tokenMs = work.takesTurns === true && isConflict(fault) ? 0 : budget.reserve(nowMs, this.deadlineAtMs)
+		const tokenMs = work.takesTurns === true && isConflict(fault) ? 0 : budget.reserve(fault.scope, nowMs, this.deadlineAtMs)
 		if (tokenMs === undefined) {
 			budget.refuse(error)
 			throw this.report(error)

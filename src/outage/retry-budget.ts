@@ -1,5 +1,5 @@
 /** May a failed attempt be made again now, or would retries become too large a share of the traffic? One budget for each endpoint. */
-import type { FaultKind } from '../fault.ts'
+import type { FaultKind, FaultScope } from '../fault.ts'
 import type { OptionRule, OptionRules } from '../options.ts'
 import { checkOptions } from '../options.ts'
 
@@ -134,9 +134,12 @@ export class RetryBudget {
 
 	/**
 	 * The wait until there is a token for this rerun, in milliseconds; those who ask wait in order. Undefined where it would end after
-	 * `latestAtMs`: then nothing was taken.
+	 * `latestAtMs`: then nothing was taken. Work that was lost with its connection while nobody was connecting needs none: that is a crash,
+	 * and the pace at which connections are made again bounds its reruns.
 	 */
-	reserve(nowMs: number, latestAtMs: number): number | undefined {
+	reserve(scope: FaultScope, nowMs: number, latestAtMs: number): number | undefined {
+		const tookConnection = scope === 'connection' || scope === 'endpoint'
+		if (tookConnection && !this.#isFlapping(nowMs)) return 0
 		return this.take(nowMs) ? 0 : this.#reruns.owe(nowMs, latestAtMs)
 	}
 
@@ -157,9 +160,13 @@ export class RetryBudget {
 	 * for once: a server that dies takes all attempts with it that are under way.
 	 */
 	mayConnectAgain(kind: FaultKind, nowMs: number): boolean {
-		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
+		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || !this.#isFlapping(nowMs)) return true
 		this.#isPaid = this.#connects.take(1, nowMs, this.calls)
 		return this.#isPaid
+	}
+
+	#isFlapping(nowMs: number): boolean {
+		return nowMs - this.#openedAtMs <= flappingMs
 	}
 
 	/** The caller who gets this error would have been served by one more retry. */

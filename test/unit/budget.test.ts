@@ -78,6 +78,17 @@ test('transactions that conflict take turns and no tokens; a single statement th
 	expect(await fail(error, 50)).toBe(error)
 })
 
+test('work that a crash breaks off takes no tokens; while connections come and go it does', async () => {
+	const { fail, policy, clock } = spent()
+	const lost = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' })
+	expect(await Promise.all(Array.from({ length: 500 }, () => fail(lost(), 50)))).toEqual(Array.from({ length: 500 }, () => 0))
+	policy.budget.opened(clock.now())
+	while (policy.budget.take(clock.now()));
+	const error = lost()
+	expect(await fail(error, 50)).toBe(error)
+	expect(retryReport(error)?.budgetSpent).toBe(true)
+})
+
 /** How often `retry` runs work that fails in the second attempt of a call with this error. */
 async function runsOf(last: Error, deadlineMs = 1_000): Promise<number> {
 	const { pool, clock } = stage({ options: { wait: () => 0 } })
@@ -145,7 +156,7 @@ test('in an outage nobody fails for want of tokens', async () => {
 test.each([false, true])('a server that dies while its pools fill costs nobody an error (all reruns spent: %s)', async (isSpent) => {
 	const { pool, server, clock } = stage({ capacity: 50 })
 	const { budget } = pool.core.policy
-	if (isSpent) while (budget.reserve(clock.now(), 2_000) !== undefined);
+	if (isSpent) while (budget.reserve('statement', clock.now(), 2_000) !== undefined);
 	const callers = Array.from({ length: 100 }, () => pool.ask({ deadlineMs: 30_000 }))
 	while (server.inFlight < 32) await clock.advance(1)
 	server.kill('refuses')

@@ -56,9 +56,9 @@ test('calls of long ago count as the rate that they came at, not as a fortune', 
 test('who finds no token waits for one, in order, and not beyond its deadline', () => {
 	const budget = new RetryBudget(undefined, 0)
 	drain(budget, 0)
-	expect([0, 1, 2].map(() => budget.reserve(0, 1_000))).toEqual([100, 200, 300])
-	expect(budget.reserve(0, 400)).toBeUndefined()
-	expect(budget.reserve(0, 401)).toBe(400)
+	expect([0, 1, 2].map(() => budget.reserve('statement', 0, 1_000))).toEqual([100, 200, 300])
+	expect(budget.reserve('statement', 0, 400)).toBeUndefined()
+	expect(budget.reserve('statement', 0, 401)).toBe(400)
 	// Nobody overtakes them.
 	expect(budget.take(350)).toBe(false)
 	expect(drain(budget, 1_400)).toBe(10)
@@ -67,21 +67,21 @@ test('who finds no token waits for one, in order, and not beyond its deadline', 
 test('traffic pays for those who wait before anybody else', () => {
 	const budget = new RetryBudget(undefined, 0)
 	drain(budget, 0)
-	for (let retry = 0; retry < 20; retry++) budget.reserve(0, 60_000)
+	for (let retry = 0; retry < 20; retry++) budget.reserve('statement', 0, 60_000)
 	budget.calls = 150
 	expect(drain(budget, 1)).toBe(10)
 })
 
 test('share and floor are what the user says', () => {
 	const budget = new RetryBudget({ ratio: 0.5, minPerSecond: 0 }, 0)
-	expect(budget.reserve(0, 60_000)).toBeUndefined()
+	expect(budget.reserve('statement', 0, 60_000)).toBeUndefined()
 	budget.calls = 10
 	expect(drain(budget, 1)).toBe(5)
 })
 
 test('a budget that is off says yes to everything', () => {
 	const budget = new RetryBudget(false, 0)
-	for (let retry = 0; retry < 1_000; retry++) expect(budget.reserve(0, 1)).toBe(0)
+	for (let retry = 0; retry < 1_000; retry++) expect(budget.reserve('statement', 0, 1)).toBe(0)
 })
 
 test('in an outage an attempt to connect costs nothing; while others get through, further attempts have a third of the rate of reruns', () => {
@@ -107,7 +107,7 @@ test('however many attempts fail before somebody gets through again, they are on
 
 test('reruns that wait for their tokens take none from those who connect', () => {
 	const budget = new RetryBudget(undefined, 0)
-	for (let rerun = 0; rerun < 200; rerun++) budget.reserve(0, 60_000)
+	for (let rerun = 0; rerun < 200; rerun++) budget.reserve('statement', 0, 60_000)
 	budget.opened(0)
 	expect(budget.mayConnectAgain('connection_lost', 1)).toBe(true)
 })
@@ -115,7 +115,7 @@ test('reruns that wait for their tokens take none from those who connect', () =>
 test('who leaves before its token came leaves it to the others', () => {
 	const budget = new RetryBudget(undefined, 0)
 	drain(budget, 0)
-	for (let rerun = 0; rerun < 200; rerun++) budget.reserve(0, 60_000)
+	for (let rerun = 0; rerun < 200; rerun++) budget.reserve('statement', 0, 60_000)
 	for (let rerun = 0; rerun < 200; rerun++) budget.giveBack()
-	expect(budget.reserve(0, 60_000)).toBe(100)
+	expect(budget.reserve('statement', 0, 60_000)).toBe(100)
 })
