@@ -46,6 +46,7 @@ export class PoolCore<C extends object> {
 	readonly policy: Policy
 	readonly attemptTimeoutMs: number | undefined
 	readonly #checkout: Checkout<C>
+	readonly #freshness: Freshness<C>
 	readonly #lookouts: readonly Lookout<C>[]
 	readonly #endpoint: Endpoint
 	readonly #ending = new Ending()
@@ -80,13 +81,13 @@ export class PoolCore<C extends object> {
 		const source = onConnect === undefined || enabled === false ? placed : new PreparedSource<C>(placed, onConnect)
 		const { checkIdleAfterMs = defaultCheckIdleAfterMs } = options
 		const now = () => this.#lookouts[0]?.nowMs ?? scheduler.clock.now()
-		const freshness = new Freshness<C>(this.#endpoint, now, checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : checkIdleAfterMs)
+		this.#freshness = new Freshness<C>(this.#endpoint, now, checkIdleAfterMs === false ? Number.POSITIVE_INFINITY : checkIdleAfterMs)
 		this.#checkout = new Checkout(source, this.#endpoint, scheduler, this.#ending, {
 			maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
 			signal: options.signal,
 			busyTimeoutMs: facts.busyTimeoutMs,
 			busyTimeoutError: facts.busyTimeoutError,
-			freshness,
+			freshness: this.#freshness,
 		})
 		this.#lookouts = this.#makeLookouts(facts, options)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
@@ -156,6 +157,11 @@ export class PoolCore<C extends object> {
 	lost(connection: C): void {
 		this.#placed?.lost(connection)
 		this.#checkout.lost(connection)
+	}
+
+	/** Whether it is of a generation that is over. */
+	isStale(connection: C): boolean {
+		return this.#freshness.isStale(connection)
 	}
 
 	/** The server may be another one than the connections were made to, or not the same any more: each is asked before it is handed out. */

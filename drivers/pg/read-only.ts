@@ -1,15 +1,16 @@
 /** Why has a server refused a write: because it takes none, or because somebody wants it so? It is asked. */
-import type { Call, Fault } from '../../src/driver.ts'
+import { type Call, classify, type Fault } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import { askRole } from './hosts.ts'
 import type { PgClient } from './shape.ts'
-import { isUsable } from './state.ts'
+import { isAlive, isUsable } from './state.ts'
 import { sqlstateOf } from './witness.ts'
 
 /** The pool of the connection. */
 interface Refusing {
 	call(options: object): Call
 	breaks(error: unknown): boolean
+	isStale(client: PgClient): boolean
 	turnedReadOnly(client: PgClient, fault: Fault, error: unknown): void
 }
 
@@ -24,7 +25,8 @@ export function faultOfRefusal(pool: Refusing, client: PgClient, error: unknown,
 			unguard()
 			// The link broke under the question. What the error says of the work stands: it had no effect.
 			if (role === undefined) return resolve(pool.breaks(failed) ? { ...fault, scope: 'connection', retryable: isUndone(fault) } : fault)
-			if (role === 'primary') return resolve(fault)
+			// Another connection has met the same refusal before: this server has been promoted since.
+			if (role === 'primary') return resolve(pool.isStale(client) ? { ...fault, scope: 'connection', retryable: isUndone(fault) } : fault)
 			const found: Fault = {
 				...fault,
 				kind: 'read_only',
@@ -48,6 +50,7 @@ const refusing = new Set(['25006', '0A000'])
 export class Refusals {
 	readonly #writing = new WeakSet<PgClient>()
 	readonly #heard = new WeakMap<PgClient, object>()
+	readonly #refusedOn = new WeakMap<object, PgClient>()
 	readonly #found = new WeakMap<object, Fault>()
 
 	/** A transaction that may write is on this connection. */
@@ -58,7 +61,9 @@ export class Refusals {
 	/** One of its statements has failed. */
 	heard(client: PgClient, error: unknown): void {
 		if (typeof error !== 'object' || error === null || !refusing.has(sqlstateOf(error) ?? '')) return
-		if (this.#writing.has(client) && !this.#heard.has(client)) this.#heard.set(client, error)
+		if (!this.#writing.has(client) || this.#heard.has(client)) return
+		this.#heard.set(client, error)
+		this.#refusedOn.set(error, client)
 	}
 
 	/** It was rolled back: whether it was the server that takes no writes can be asked now. */
@@ -79,6 +84,12 @@ export class Refusals {
 
 	/** What was found out of an error. */
 	faultOf(error: unknown): Fault | undefined {
-		return typeof error === 'object' && error !== null ? this.#found.get(error) : undefined
+		if (typeof error !== 'object' || error === null) return undefined
+		const found = this.#found.get(error)
+		if (found !== undefined) return found
+		// The link broke before the server could be asked. Its transaction had failed, so nothing of it is left.
+		const client = this.#refusedOn.get(error)
+		if (client === undefined || isAlive(client)) return undefined
+		return { ...classify(error, { phase: 'statement' }), scope: 'connection', outcome: 'rolled_back', retryable: true }
 	}
 }

@@ -53,6 +53,12 @@ export class Freshness<C extends object> {
 		return this.#sightings.get(connection)?.generation
 	}
 
+	/** Whether it is of a generation that is over. */
+	isStale(connection: C): boolean {
+		const generation = this.generationOf(connection)
+		return generation !== undefined && generation !== this.#endpoint.generation
+	}
+
 	#layIdle(sighting: Known): boolean {
 		if (this.#checkIdleAfterMs === Number.POSITIVE_INFINITY) return false
 		const nowMs = this.#now()
