@@ -104,7 +104,8 @@ describe.each(flavours)('%s', (flavour) => {
 				]
 			)[0][0]
 		expect((await port({})).port).toBe(pair.source.port)
-		expect((await port({ target: 'replica' })).port).toBe(pair.replica.port)
+		// The first connection may take longer than a read waits for it.
+		await until(async () => (await port({ target: 'replica' })).port === pair.replica.port, { what: 'the replica to be used' })
 		await pool.query('INSERT INTO written VALUES (1)')
 		expect((await port({ target: 'replica', readYourWrites: true })).n).toBe(1)
 		expect((await port({ target: 'replica', maxLagMs: 5_000 })).port).toBe(pair.replica.port)
@@ -125,6 +126,26 @@ describe.each(flavours)('%s', (flavour) => {
 		await expect(pool.query({ sql: 'SELECT 1', target: 'replica', maxLagMs: -5 } as never)).rejects.toThrow(
 			'maxLagMs must be a positive number',
 		)
+	})
+
+	test('a read that has little time, or is stopped, does not wait for one that has much, although they share the question to the primary', async () => {
+		const pool = wrap()
+		const read = (options: object) => pool.query({ sql: 'SELECT 1', target: 'replica', readYourWrites: true, ...options })
+		await read({})
+		await pair.source.kill()
+		const order: string[] = []
+		const ask = (name: string, options: object) =>
+			read(options).then(
+				() => order.push(`${name}: served`),
+				(error: Error) => order.push(`${name}: ${error.name}`),
+			)
+		const stop = new AbortController()
+		const patient = ask('patient', { deadlineMs: 4_000 })
+		await until(() => pool.holdfast.stats().endpoint.state === 'down', { what: 'the outage to be noticed' })
+		const [hasty, stopped] = [ask('hasty', { deadlineMs: 300 }), ask('stopped', { deadlineMs: 4_000, signal: stop.signal })]
+		stop.abort()
+		await Promise.all([patient, hasty, stopped])
+		expect(order).toEqual(['stopped: AbortError', 'hasty: DeadlineError', 'patient: DeadlineError'])
 	})
 
 	test("target 'prefer-replica': reads and read-only transactions on the replica, writes on the primary", async () => {
