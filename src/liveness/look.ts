@@ -12,9 +12,10 @@ export type Seen<C extends object> =
 	/** The server, or somebody in its place, has answered, but not the question. */
 	| { readonly what: 'nothing' }
 
-// A process that was busy finds the answer and the end of the time limit at once, and must read before it judges.
+// A process that was busy finds the answer and the end of the time limit at once, and must read before it judges. So the limit has slices, and
+// one that ends late is waited for again.
+const slices = 4
 const lateMs = 100
-const graceMs = 500
 
 /** Begins it. `isSilent` tells whether nothing has come over any connection of the pool since. Returns the function that gives it up. */
 export function look<C extends object>(
@@ -28,12 +29,17 @@ export function look<C extends object>(
 	let isOver = false
 	let connected = false
 	let giveUp: (() => void) | undefined
-	const limitAt = (atMs: number) =>
-		wakeUps.at(atMs, () => {
-			if (clock.now() - atMs > lateMs) limit = limitAt(clock.now() + graceMs)
+	let isNeeded = true
+	let left = slices
+	const nextSlice = () => {
+		const atMs = clock.now() + limitMs / slices
+		return wakeUps.at(atMs, () => {
+			if (clock.now() - atMs <= lateMs) left -= 1
+			if (left > 0) limit = nextSlice()
 			else giveUp?.()
 		})
-	let limit = limitAt(clock.now() + limitMs)
+	}
+	let limit = nextSlice()
 	const over = (seen: Seen<C>) => {
 		isOver = true
 		wakeUps.cancel(limit)
@@ -44,7 +50,7 @@ export function look<C extends object>(
 		const fault = classify(error, { phase: 'connect' })
 		if (fault.kind === 'connect_timeout') {
 			// Others are heard: the server is slow with new connections, as one does that has too much to do.
-			if (!isSilent()) permit.abandoned()
+			if (!isNeeded || !isSilent()) permit.abandoned()
 			else {
 				permit.failed(fault, error)
 				return { what: 'silence' }
@@ -69,5 +75,8 @@ export function look<C extends object>(
 			over(error !== undefined || sights === undefined ? { what: 'nothing' } : { what: 'answer', sights })
 		},
 	})
-	return () => giveUp?.()
+	return () => {
+		isNeeded = false
+		giveUp?.()
+	}
 }

@@ -91,6 +91,7 @@ export class Lookout<C extends object> implements Seeker {
 		const endpoint = this.#sought as Endpoint
 		endpoint.forgo(this)
 		const beganAtMs = this.#now()
+		this.#update(0)
 		if (this.#endLook !== undefined || this.#overdue(beganAtMs).length === 0) {
 			this.#isLooking = this.#endLook !== undefined
 			return false
@@ -143,6 +144,7 @@ export class Lookout<C extends object> implements Seeker {
 
 	#update(missedMs: number): void {
 		this.#outstanding.update(this.#now(), missedMs)
+		this.#pool.scheduler.known(this.#pool.address)?.heard(this.#outstanding.heardAtMs)
 	}
 
 	#overdue(nowMs: number): Wait<C>[] {
@@ -179,11 +181,11 @@ export class Lookout<C extends object> implements Seeker {
 		})
 	}
 
-	/** Others try to connect, and are not answered for as long as a look may take, and nothing else was heard meanwhile. */
+	/** Others try to connect, and are not answered for as long as a look may take, and no pool has heard anything meanwhile. */
 	#isUnreachable(): boolean {
-		const { unansweredSinceMs } = this.#endpoint
+		const { unansweredSinceMs, heardAtMs } = this.#endpoint
 		if (unansweredSinceMs === undefined || this.#now() - unansweredSinceMs < this.#lookMs) return false
-		return this.#outstanding.heardAtMs < unansweredSinceMs
+		return heardAtMs < unansweredSinceMs
 	}
 
 	#judge(seen: Seen<C>, beganAtMs: number): void {

@@ -15,7 +15,8 @@ export interface Wait<C extends object> {
 }
 
 interface Known {
-	readonly firstSeenMs: number
+	/** Undefined while nothing has come: the server may not have taken the connection yet. */
+	firstHeardMs: number | undefined
 	bytes: number
 	heardAtMs: number
 }
@@ -63,9 +64,9 @@ export class Outstanding<C extends object> {
 		return this.#known.get(connection)?.heardAtMs ?? Number.NEGATIVE_INFINITY
 	}
 
-	/** How old the connection is at least. */
+	/** How old its session is at least: a server speaks first, or answers, once it has one. */
 	ageMs(connection: C, nowMs: number): number {
-		return nowMs - (this.#known.get(connection)?.firstSeenMs ?? nowMs)
+		return nowMs - (this.#known.get(connection)?.firstHeardMs ?? nowMs)
 	}
 
 	/** Forgets the wait: its connection was cut. */
@@ -78,9 +79,12 @@ export class Outstanding<C extends object> {
 		const bytes = this.#links.bytesRead(connection)
 		const known = this.#known.get(connection)
 		if (known?.bytes === bytes) return true
-		this.heardAtMs = nowMs
-		if (known === undefined) this.#known.set(connection, { firstSeenMs: nowMs, bytes, heardAtMs: nowMs })
-		else Object.assign(known, { bytes, heardAtMs: nowMs })
+		// One that is only being made has said nothing yet.
+		const isHeard = bytes > 0
+		const heardAtMs = isHeard ? nowMs : Number.NEGATIVE_INFINITY
+		const firstHeardMs = known?.firstHeardMs ?? (isHeard ? nowMs : undefined)
+		this.#known.set(connection, { firstHeardMs, bytes, heardAtMs })
+		if (isHeard) this.heardAtMs = nowMs
 		return false
 	}
 }

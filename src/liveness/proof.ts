@@ -7,12 +7,15 @@ export interface Finding {
 	readonly server: string
 }
 
-// Clocks drift, and the age of the connection is known to within a second or so.
-const marginMs = 1_000
+// The age of the connection is known to within a second or so, the server's clock may be set back by a little, and no two clocks go alike:
+// NTP alone may make one gain or lose 500 parts in a million (adjtimex(2)).
+const marginMs = 5_000
+const driftShare = 0.001
 
 /** What the server says of the connection that is at least so old. A younger one of the same name is another. */
 export function presenceOf({ presence, ageMs }: Sight, connectionAgeMs: number): Presence {
-	return ageMs !== undefined && ageMs + marginMs < connectionAgeMs ? 'missing' : presence
+	const marginOfAgeMs = marginMs + connectionAgeMs * driftShare
+	return ageMs !== undefined && ageMs + marginOfAgeMs < connectionAgeMs ? 'missing' : presence
 }
 
 /** What a look has found against the link of a connection that waits for an answer; undefined where it speaks for it. */

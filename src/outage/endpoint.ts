@@ -56,6 +56,8 @@ export class Endpoint {
 	lastFault: Fault | undefined
 	/** The error of that fault, for as long as the outage lasts; undefined while the endpoint is up, and after. */
 	lastError: unknown
+	/** When anything last came from it, as far as those know who watch over links to it. */
+	heardAtMs = Number.NEGATIVE_INFINITY
 	/** It stands for several hosts: how long an attempt takes tells of those that were asked in vain, not of a crowd before one. */
 	hasHosts = false
 	readonly #clock: Clock
@@ -178,6 +180,11 @@ export class Endpoint {
 	/** Since when connection attempts are under way of which none has come to an end; undefined while none is under way. */
 	get unansweredSinceMs(): number | undefined {
 		return this.#inFlight === 0 ? undefined : this.#unansweredSinceMs
+	}
+
+	/** Something came from it at this time. */
+	heard(atMs: number): void {
+		this.heardAtMs = Math.max(this.heardAtMs, atMs)
 	}
 
 	/** A connection that was asked whether it lives has answered. */

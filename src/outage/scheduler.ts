@@ -72,6 +72,11 @@ export class Scheduler {
 		return endpoint
 	}
 
+	/** The same, where anybody uses it. @internal */
+	known(address: string): Endpoint | undefined {
+		return this.#endpoints.get(address)
+	}
+
 	/** What all pools on the endpoint may spend on retries. @internal */
 	budget(endpoint: Endpoint): RetryBudget {
 		let budget = this.#budgets.get(endpoint)

@@ -1,7 +1,7 @@
 /** What does a test of the lookout need? A clock, links that are busy or silent on command, and a server that says what it is told to say. */
 import type { Links, Looking, Sight } from '../../../src/liveness/links.ts'
 import { Lookout } from '../../../src/liveness/lookout.ts'
-import { createScheduler } from '../../../src/outage/scheduler.ts'
+import { createScheduler, type Scheduler } from '../../../src/outage/scheduler.ts'
 import { type FakeClock, fakeClock } from '../../support/fake-clock.ts'
 
 export interface FakeLink {
@@ -26,16 +26,35 @@ export const says = (presence: Sight['presence'], ageMs?: number): Manner => ({ 
 const refused = () => Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED', syscall: 'connect' })
 const full = () => Object.assign(new Error('Too many connections'), { code: 'ER_CON_COUNT_ERROR', errno: 1040 })
 const timedOut = () => Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' })
-const answerMs = 5
+const greetingBytes = 100
 
+/** One pool of so many connections. `another` is one more on the same server. */
 export function stage(count = 1, host = '127.0.0.1') {
 	const clock: FakeClock = fakeClock()
 	// A busy process: the clock has moved on, and no timer has fired meanwhile.
 	let behindMs = 0
 	const scheduler = createScheduler({ clock: { ...clock, now: () => clock.now() + behindMs } })
-	const links: FakeLink[] = Array.from({ length: count }, () => ({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: false }))
+	const ofServer = {
+		clock,
+		scheduler,
+		endpoint: scheduler.endpoint('db:5432'),
+		isBusyFor: (ms: number) => {
+			behindMs += ms
+		},
+		another: () => poolOn(clock, scheduler, 1, host),
+	}
+	return { ...ofServer, ...poolOn(clock, scheduler, count, host) }
+}
+
+function poolOn(clock: FakeClock, scheduler: Scheduler, count: number, host: string) {
+	const links: FakeLink[] = Array.from({ length: count }, () => ({
+		awaited: undefined,
+		bytes: greetingBytes,
+		cutBy: undefined,
+		keptAlive: false,
+	}))
 	const living = () => links.filter(({ cutBy }) => cutBy === undefined)
-	const state = { manner: says('working') as Manner, looks: 0, inUse: true }
+	const state = { manner: says('working') as Manner, looks: 0, inUse: true, answerAfterMs: 5 }
 	const answer = (connections: readonly FakeLink[], on: Looking<FakeLink>) => {
 		const { manner } = state
 		if (manner === 'is silent') return
@@ -73,16 +92,13 @@ export function stage(count = 1, host = '127.0.0.1') {
 					on.done(error, sights)
 				},
 			}
-			clock.setTimer(() => answer(connections, once), answerMs)
+			clock.setTimer(() => answer(connections, once), state.answerAfterMs)
 			return () => once.done(timedOut(), undefined)
 		},
 	}
 	const counters = { halfOpen: 0 }
 	const pool = { scheduler, address: 'db:5432', hosts: undefined, isInUse: () => state.inUse, counters }
 	return {
-		clock,
-		scheduler,
-		endpoint: scheduler.endpoint('db:5432'),
 		links,
 		state,
 		counters,
@@ -93,9 +109,6 @@ export function stage(count = 1, host = '127.0.0.1') {
 		receive: (link: FakeLink) => {
 			link.awaited = undefined
 			link.bytes += 100
-		},
-		isBusyFor: (ms: number) => {
-			behindMs += ms
 		},
 	}
 }
