@@ -19,7 +19,7 @@ const known: Readonly<Record<string, string>> = {
 	'test-pool-getconnection-contract':
 		'it asks that the method of the pool is that of its class; wrapping replaces it in place (decision 3)',
 	'test-pool-end': "it looks into mysql2's own queue, whose callers wait in Holdfast's",
-	'test-pool-connect-error': 'it expects that a refused connection fails at once; it is waited for, up to deadlineMs',
+	'test-pool-connect-error': 'it expects that a full server (1040) fails a call at once; a place is waited for, up to deadlineMs',
 	'test-aurora-failover-readonly':
 		'it expects that a write which a read-only server refuses fails at once; it is run again where one takes it',
 	'test-connection-error-remove': 'it expects that a node is removed after errors; it is passed over until it is back',
