@@ -123,7 +123,7 @@ export class Statement implements Repeatability {
 	}
 
 	#failed(error: unknown, result: unknown, connection: Mysql2Connection): void {
-		const fault = this.#proven(this.#call.classify(error, 'statement'))
+		const fault = this.#proven(this.#call.classify(error, 'statement'), error)
 		const { scope } = fault
 		if (fault.kind === 'read_only') this.#writes = true
 		this.#core.settle(connection, scope === 'connection' || scope === 'endpoint' || !isAlive(connection))
@@ -137,8 +137,8 @@ export class Statement implements Repeatability {
 	}
 
 	/** The server's error speaks of the statement that failed. What the same text did before that is committed already. */
-	#proven(fault: Fault): Fault {
-		if (fault.outcome !== 'rolled_back') return fault
+	#proven(fault: Fault, error: unknown): Fault {
+		if (fault.outcome !== 'rolled_back' || wasNotBegun(fault, error)) return fault
 		const text = this.#text()
 		if (typeof text === 'string' && !mayCommitPartly(text, 'mysql')) return fault
 		const ended = fault.scope === 'connection' || fault.scope === 'endpoint'
@@ -146,3 +146,9 @@ export class Statement implements Repeatability {
 		return { ...fault, outcome: 'unknown', retryable: fault.retryable && (ended || this.idempotent) }
 	}
 }
+
+/**
+ * ER_UNKNOWN_STMT_HANDLER from the server's own door: the statement was not found, so none of it was run. One that SQL has prepared says who
+ * asked for it, and is classified as the user's business.
+ */
+const wasNotBegun = ({ kind }: Fault, error: unknown): boolean => kind === 'stale_plan' && (error as { errno?: unknown }).errno === 1243

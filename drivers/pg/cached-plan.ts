@@ -10,6 +10,9 @@ const outdatedBy = 'RevalidateCachedQuery'
 const unknown = '26000'
 const taken = '42P05'
 
+// An empty text is pg's way to run what it has prepared before; the others speak of statements that the user has prepared.
+const runsAnother = /^$|^\s*(?:execute|deallocate|prepare|create|explain)\b/i
+
 /** Where pg notes what it has prepared. */
 interface Notes {
 	readonly parsedStatements?: Record<string, string>
@@ -63,7 +66,9 @@ export class Plans {
 
 	#forget(client: PgClient, notes: Notes, error: object, query: Submittable | null | undefined): void {
 		const name = query?.name
-		const renewable = Boolean(name) && typeof query?.text === 'string' && query.text !== ''
+		const { where } = error as { where?: unknown }
+		// An error with a context comes from inside of what was run.
+		const renewable = Boolean(name) && typeof query?.text === 'string' && !runsAnother.test(query.text) && where === undefined
 		this.#refused.set(error, renewable)
 		if (!renewable || name === undefined) return
 		const code = sqlstateOf(error)

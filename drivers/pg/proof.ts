@@ -30,6 +30,8 @@ export interface Sent {
 /** The fault of a statement outside a transaction, with no more proof in it than there is. */
 export function provenFault(fault: Fault, { client, text, before, idempotent }: Sent): Fault {
 	if (fault.outcome !== 'rolled_back') return fault
+	// The server has not found what it was to run, or not taken it (drivers/pg/cached-plan.ts), on a connection that is well.
+	if (fault.kind === 'stale_plan' && fault.scope === 'statement') return fault
 	const ended = fault.scope === 'connection' || fault.scope === 'endpoint'
 	// The server reports a command as complete before, or while, it commits. A session that is ended behind that may have committed.
 	const now = commandsCompleted(client)

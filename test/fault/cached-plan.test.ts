@@ -149,7 +149,40 @@ test.each([
 	await expect(pool.transaction((tx) => tx.query(text))).rejects.toMatchObject({ code })
 	expect(at.proxy.seen.statementsLike(text) - sent).toBe(2)
 	expect(await pidOf(pool)).toBe(pid)
-	expect(pool.holdfast.stats()).toMatchObject({ retries: {}, discarded: 0 })
+	expect(pool.holdfast.stats().retries).toEqual({})
+	expect(pool.holdfast.stats()).toMatchObject({ discarded: 0 })
+})
+
+test.each([
+	['EXECUTE mine', '0A000'],
+	['EXECUTE nowhere', '26000'],
+	['PREPARE mine AS SELECT 1', '42P05'],
+	['SELECT run_mine()', '0A000'],
+])('also where a statement of ours with a name runs it: %s fails at once, and names go on', async (text, code) => {
+	await at.ask("CREATE OR REPLACE FUNCTION run_mine() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'EXECUTE mine'; END $$")
+	const pool = at.wrap({}, { max: 1 })
+	await pool.query('PREPARE mine AS SELECT * FROM shape; EXECUTE mine')
+	await at.ask('ALTER TABLE shape ADD COLUMN b text')
+	await expect(pool.query({ name: 'runs', text })).rejects.toMatchObject({ code })
+	await expect(pool.transaction((tx) => tx.query({ name: 'runs too', text }))).rejects.toMatchObject({ code })
+	expect(pool.holdfast.stats().retries).toEqual({})
+	expect(pool.holdfast.stats()).toMatchObject({ discarded: 0, inDoubt: 0 })
+	await pool.query(all)
+	expect((await pool.query("SELECT count(*)::int AS n FROM pg_prepared_statements WHERE name = 'all'")).rows).toEqual([{ n: 1 }])
+})
+
+test('a procedure that could commit a part of its work is run again where it was not begun, and never where it was', async () => {
+	const body = (more: string) => `LANGUAGE plpgsql AS $$ BEGIN INSERT INTO written VALUES (1); COMMIT; ${more} END $$`
+	await at.ask(`CREATE OR REPLACE PROCEDURE well() ${body('')}; CREATE OR REPLACE PROCEDURE ill() ${body("EXECUTE 'EXECUTE nowhere';")}`)
+	const pool = at.wrap({}, { max: 1 })
+	const well = { name: 'well', text: 'CALL well()' }
+	await pool.query(well)
+	await pool.query('DISCARD ALL')
+	await pool.query(well)
+	expect(await at.rows()).toBe(2)
+	await expect(pool.query({ name: 'ill', text: 'CALL ill()' })).rejects.toMatchObject({ code: '26000' })
+	expect(await at.rows()).toBe(3)
+	expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 1 }, inDoubt: 0 })
 })
 
 test('a name that the user has taken by PREPARE is left alone: our statement runs without one', async () => {

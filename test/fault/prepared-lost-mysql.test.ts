@@ -49,6 +49,17 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 2 }, inDoubt: 0, endpoint: { outages: 0 } })
 	})
 
+	test('a procedure that was not begun is run again, once: it is not in doubt', async () => {
+		await at.ask('DROP PROCEDURE IF EXISTS add_one')
+		await at.ask('CREATE PROCEDURE add_one(id int) INSERT INTO written VALUES (id)')
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		await pool.execute('CALL add_one(?)', [1])
+		await forgetAll(pool)
+		await pool.execute('CALL add_one(?)', [2])
+		expect(await rows()).toEqual([1, 2])
+		expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 1 }, inDoubt: 0 })
+	})
+
 	test('a borrower gets the server’s own error; what is prepared next is prepared anew', async () => {
 		const pool = at.wrap({}, { connectionLimit: 1 })
 		const connection = await pool.getConnection()
@@ -58,7 +69,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await connection.execute(add, [3])
 		connection.release()
 		expect(await rows()).toEqual([1, 3])
-		expect(pool.holdfast.stats()).toMatchObject({ retries: {} })
+		expect(pool.holdfast.stats().retries).toEqual({})
 	})
 
 	test('1615 is run again, outside a transaction and inside', async () => {
@@ -86,7 +97,8 @@ describe.each(flavours)('%s', (flavour) => {
 		async (text) => {
 			const pool = at.wrap({}, { connectionLimit: 1 })
 			await expect(pool.query(text)).rejects.toMatchObject({ errno: 1243 })
-			expect(pool.holdfast.stats()).toMatchObject({ retries: {}, discarded: 0 })
+			expect(pool.holdfast.stats().retries).toEqual({})
+			expect(pool.holdfast.stats()).toMatchObject({ discarded: 0 })
 		},
 	)
 })
