@@ -160,6 +160,8 @@ async function ask(asking: OwnConnection, connections: readonly Mysql2Connection
 		// Those of a name with several addresses, or of before it was given to another machine.
 		if (socketOf(connection).remoteAddress !== socketOf(asking).remoteAddress) continue
 		const row = rowOf.get(String(connection.threadId))
+		// A user without the PROCESS privilege sees its own threads only, and `changeUser` has made this one another's.
+		if (row === undefined && connection.config.user !== asking.config.user) continue
 		of.set(connection, row === undefined ? { presence: 'missing' } : { presence: presenceIn(row), ageMs })
 	}
 	return { server: first.server, of }

@@ -42,6 +42,7 @@ export interface Queue<T> {
 export interface ConnectionConfig {
 	readonly host: string
 	readonly port: number
+	readonly user?: string
 	readonly socketPath?: string
 	readonly namedPlaceholders?: boolean
 	readonly multipleStatements?: boolean

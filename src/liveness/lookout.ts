@@ -144,7 +144,8 @@ export class Lookout<C extends object> implements Seeker {
 
 	#update(missedMs: number): void {
 		this.#outstanding.update(this.#now(), missedMs)
-		this.#pool.scheduler.known(this.#pool.address)?.heard(this.#outstanding.heardAtMs)
+		const endpoint = this.#pool.scheduler.known(this.#pool.address)
+		if (endpoint !== undefined) endpoint.heardAtMs = Math.max(endpoint.heardAtMs, this.#outstanding.heardAtMs)
 	}
 
 	#overdue(nowMs: number): Wait<C>[] {

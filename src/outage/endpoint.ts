@@ -182,11 +182,6 @@ export class Endpoint {
 		return this.#inFlight === 0 ? undefined : this.#unansweredSinceMs
 	}
 
-	/** Something came from it at this time. */
-	heard(atMs: number): void {
-		this.heardAtMs = Math.max(this.heardAtMs, atMs)
-	}
-
 	/** A connection that was asked whether it lives has answered. */
 	confirmed(): void {
 		if (this.state === 'suspect') this.#setUp()
