@@ -111,6 +111,7 @@ function connectionsOf(nodes: Nodes): Connections {
 		limit: (connection) => core.limit(connection),
 		settle: (connection, broken) => owners.get(connection)?.settle(connection, broken),
 		turnedReadOnly: (connection, fault, error) => owners.get(connection)?.turnedReadOnly(connection, fault, error),
+		isStale: (connection) => owners.get(connection)?.isStale(connection) === true,
 	}
 }
 

@@ -21,7 +21,10 @@ export interface Work {
 }
 
 /** Where statements get their connections, and leave them. */
-export type Connections = Pick<Mysql2Core, 'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle' | 'limit' | 'turnedReadOnly'>
+export type Connections = Pick<
+	Mysql2Core,
+	'policy' | 'attemptTimeoutMs' | 'call' | 'ask' | 'settle' | 'limit' | 'turnedReadOnly' | 'isStale'
+>
 
 /** One statement of the pool, from the call to its result. */
 export class Statement implements Repeatability {

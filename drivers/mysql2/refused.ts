@@ -8,16 +8,18 @@ import type { Mysql2Connection } from './shape.ts'
 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION. A server that takes no writes for other reasons says so, and is heard by the connection itself.
 const readOnlyTransaction = 1792
 
-const refused = new WeakSet<object>()
+/** Those that were not asked for, and who is hit: the server, or only a connection to what it was before. */
+const refused = new WeakMap<object, 'endpoint' | 'connection'>()
 
 const mayBeRefusal = (error: unknown): error is object => errnoOf(error) === readOnlyTransaction
 
 /** What that makes of the error. */
 export function faultOfRefusal(error: unknown): Fault | undefined {
-	if (!mayBeRefusal(error) || !refused.has(error)) return undefined
+	const scope = mayBeRefusal(error) ? refused.get(error) : undefined
+	if (scope === undefined) return undefined
 	return {
 		kind: 'read_only',
-		scope: 'endpoint',
+		scope,
 		outcome: 'rolled_back',
 		retryable: true,
 		code: 'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
@@ -27,7 +29,7 @@ export function faultOfRefusal(error: unknown): Fault | undefined {
 
 /** Calls `then` once it is known: at once for any other error. The caller has not asked for a read-only transaction. */
 export function findRefusal(
-	core: Pick<Mysql2Core, 'limit' | 'turnedReadOnly'>,
+	core: Pick<Mysql2Core, 'limit' | 'turnedReadOnly' | 'isStale'>,
 	connection: Mysql2Connection,
 	error: unknown,
 	then: () => void,
@@ -38,13 +40,18 @@ export function findRefusal(
 		(role) => {
 			stop()
 			if (role !== 'primary') {
-				refused.add(error)
+				refused.set(error, 'endpoint')
 				core.turnedReadOnly(connection, faultOfRefusal(error) as Fault, error)
+			} else if (core.isStale(connection)) {
+				// Another connection has met the same refusal before: the server has changed back since.
+				refused.set(error, 'connection')
 			}
 			then()
 		},
 		() => {
 			stop()
+			// The link broke under the question. What the error says of the work stands: it had no effect.
+			refused.set(error, 'connection')
 			then()
 		},
 	)

@@ -61,6 +61,7 @@ export class Reads {
 			limit: (connection) => core.limit(connection),
 			settle: (connection, broken) => core.settle(connection, broken),
 			turnedReadOnly: (connection, fault, error) => core.turnedReadOnly(connection, fault, error),
+			isStale: (connection) => core.isStale(connection),
 			ask: (call, done) => {
 				const elsewhere = () => this.#primary.ask(call, done)
 				if (tried) return elsewhere()
