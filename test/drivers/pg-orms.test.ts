@@ -5,6 +5,7 @@ import { integer, pgTable, text } from 'drizzle-orm/pg-core'
 import makeKnex from 'knex'
 import { Kysely, PostgresDialect } from 'kysely'
 import { beforeAll, expect, test } from 'vitest'
+import { noRetries } from '../support/no-retries.ts'
 import { ground } from './side-by-side.ts'
 
 const setup = ground()
@@ -34,7 +35,7 @@ test('kysely queries, commits and rolls back over a wrapped pool', async () => {
 		}),
 	).rejects.toMatchObject({ code: '23505' })
 	expect(await names('1, 2, 3')).toEqual(['kysely', 'committed'])
-	expect(pool.holdfast.stats()).toMatchObject({ discarded: 0, retries: {} })
+	expect(pool.holdfast.stats()).toMatchObject({ discarded: 0, retries: noRetries })
 	await db.destroy()
 	expect(pool.ended).toBe(true)
 })
