@@ -1,6 +1,7 @@
 /** Which bench is run? `npm run bench -- <name> [--save]`; exit code 1 when a limit is broken. */
 import { parseArgs } from 'node:util'
 import type { FleetWish } from './fleet.ts'
+import type { OverheadWish } from './overhead.ts'
 import { installPeers } from './support/peers.ts'
 import { Report } from './support/report.ts'
 import { type ServerName, serversOf } from './support/subject.ts'
@@ -41,6 +42,7 @@ const onAnyServer: ReadonlySet<Name> = new Set([
 ])
 
 const usage = `npm run bench -- <name> [--driver pg|mysql2] [--server mysql|mariadb] [--save]
+       npm run bench -- overhead [--only TEXT] [--pairs N]   a quick look: rows with TEXT in their name
        npm run bench -- fleet [--processes N] [--seed S] [--save]
 
 ${Object.entries({ ...questions, all: 'all of these, one after the other' })
@@ -49,12 +51,14 @@ ${Object.entries({ ...questions, all: 'all of these, one after the other' })
 `
 
 /** What was asked for; a text says what is wrong with it. */
-function asked(): { names: Name[]; server: ServerName; save: boolean; fleet: FleetWish } | string {
+function asked(): { names: Name[]; server: ServerName; save: boolean; how: FleetWish & OverheadWish } | string {
 	const { values, positionals } = parseArgs({
 		allowPositionals: true,
 		options: {
 			driver: { type: 'string', default: 'pg' },
 			server: { type: 'string' },
+			only: { type: 'string' },
+			pairs: { type: 'string' },
 			processes: { type: 'string' },
 			seed: { type: 'string', default: '1' },
 			save: { type: 'boolean', default: false },
@@ -73,11 +77,15 @@ function asked(): { names: Name[]; server: ServerName; save: boolean; fleet: Fle
 	const names = positionals.includes('all') ? possible : positionals.filter(isName)
 	const elsewhere = names.filter((name) => !possible.includes(name))
 	if (elsewhere.length > 0) return `--driver is not for ${elsewhere.join(', ')}`
-	const fleet: FleetWish = { processes: values.processes === undefined ? undefined : Number(values.processes), seed: Number(values.seed) }
-	const { processes = 1, seed } = fleet
+	const count = (given: string | undefined) => (given === undefined ? undefined : Number(given))
+	const how = { processes: count(values.processes), seed: Number(values.seed), only: values.only, pairs: count(values.pairs) }
+	const { processes = 1, seed, pairs = 1 } = how
+	if (!Number.isSafeInteger(pairs) || pairs < 1) return `--pairs must be a whole number of at least 1, got ${values.pairs}`
+	if ((values.only ?? values.pairs) !== undefined && (save || names.join() !== 'overhead'))
+		return '--only and --pairs are for overhead, and not for its record'
 	if (!Number.isSafeInteger(processes) || processes < 1) return `--processes must be a whole number of at least 1, got ${values.processes}`
 	if (!Number.isSafeInteger(seed)) return `--seed must be a whole number, got ${values.seed}`
-	return { names, server, save, fleet }
+	return { names, server, save, how }
 }
 
 const wish = asked()
@@ -85,12 +93,14 @@ if (typeof wish === 'string') {
 	console.error(`${wish}\n\n${usage}`)
 	process.exitCode = 2
 } else {
-	const { names, server, save, fleet } = wish
+	const { names, server, save, how } = wish
 	await installPeers()
 	for (const name of names) {
 		const report = new Report(name, questions[name], server)
-		const { run } = (await import(`./${name}.ts`)) as { run(report: Report, server: ServerName, fleet: FleetWish): Promise<void> }
-		await run(report, server, fleet)
+		const { run } = (await import(`./${name}.ts`)) as {
+			run(report: Report, server: ServerName, how: FleetWish & OverheadWish): Promise<void>
+		}
+		await run(report, server, how)
 		if (!report.end(save)) process.exitCode = 1
 	}
 }

@@ -10,18 +10,26 @@ import { digits } from './support/table.ts'
 
 const poolSize = 10
 const concurrencies = [8, 40]
-const pairs = 200
+const allPairs = 200
 const runMs = 60
 const leastRatio = 0.97
 const stubRuns = 31
 const stubCalls = 4_000
 
-export async function run(report: Report, on: ServerName): Promise<void> {
-	await throughput(report, on)
-	await perCall(report, on)
+/** A quick look instead of the whole: `npm run bench -- overhead --only query --pairs 100`. */
+export interface OverheadWish {
+	/** Only rows of the first table with this in their name. */
+	readonly only?: string | undefined
+	/** Default 200; with fewer the median says little. */
+	readonly pairs?: number | undefined
 }
 
-async function throughput(report: Report, on: ServerName): Promise<void> {
+export async function run(report: Report, on: ServerName, wish: OverheadWish = {}): Promise<void> {
+	await throughput(report, on, wish)
+	if (wish.only === undefined) await perCall(report, on)
+}
+
+async function throughput(report: Report, on: ServerName, { only = '', pairs = allPairs }: OverheadWish): Promise<void> {
 	const subject = await openSubject(on)
 	const resolver = subject.resolvers[0]!
 	const bare = subject.pool({ size: poolSize })
@@ -43,7 +51,7 @@ async function throughput(report: Report, on: ServerName): Promise<void> {
 			{ name: `the same, commits by ${resolver}`, bare: bare.byHand, wrapped: resolving.byTransaction, limited: false },
 		]
 		const rows: (string | number)[][] = []
-		for (const { name, limited, ...sides } of workloads) {
+		for (const { name, limited, ...sides } of workloads.filter(({ name }) => name.includes(only))) {
 			for (const concurrency of concurrencies) {
 				const { bare, wrapped, ratio, cpuRatio } = await compare(sides, pairs, runMs, concurrency)
 				rows.push([
