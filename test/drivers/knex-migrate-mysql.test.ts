@@ -1,29 +1,15 @@
 /** Does the runner keep its promises on MySQL and MariaDB, whose DDL commits by itself? */
+import type { Knex } from 'knex'
 import mysql from 'mysql2/promise'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { describe, expect, test } from 'vitest'
+import { onMigrationStage, writes } from '../migrations/on-stage.ts'
+import { errorOf } from '../migrations/stage.ts'
 import { flavours, type MysqlServer } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
 
-type Knex = ReturnType<MigrationStage['knex']>
-
 describe.each(flavours)('%s', (flavour) => {
-	let at: MigrationStage
-	beforeAll(async () => {
-		at = await migrationStage(flavour)
-	})
-	afterAll(() => at?.close())
-	beforeEach(async () => {
-		await at.begin()
-		await at.ask('CREATE TABLE written (name varchar(50)) ENGINE = InnoDB')
-	})
-	afterEach(() => at.leaveNothing())
+	const at = onMigrationStage(flavour)
 
-	const writes = (name: string) => ({
-		up: (knex: Knex) => knex('written').insert({ name }),
-		down: (knex: Knex) => knex('written').where({ name }).del(),
-	})
-	const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written ORDER BY name')).map(({ name }) => name)
 	const tables = async () => (await at.ask('SHOW TABLES')).length
 	const other = async () => mysql.createConnection((at.server as MysqlServer).config(at.database))
 
@@ -34,17 +20,17 @@ describe.each(flavours)('%s', (flavour) => {
 			c: writes('c'),
 		})
 		expect(await at.migrate(knex)).toEqual([1, ['a', 'b', 'c']])
-		expect(await written()).toEqual(['a', 'c'])
+		expect(await at.written()).toEqual(['a', 'c'])
 		expect(await at.migrate(knex, { command: 'list' })).toEqual([[{ name: 'a' }, { name: 'b' }, { name: 'c' }], []])
 		expect(await at.migrate(knex, { command: 'down' })).toEqual([1, ['c']])
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 		expect(await at.lock()).toEqual([0])
 	})
 
 	test('two runners: one works, the other waits and finds nothing to do', async () => {
 		const migrations = { a: writes('a'), b: writes('b') }
 		await Promise.all([at.migrate(at.knex(migrations)), at.migrate(at.knex(migrations))])
-		expect(await written()).toEqual(['a', 'b'])
+		expect(await at.written()).toEqual(['a', 'b'])
 		expect(await at.recorded()).toEqual(['a', 'b'])
 	})
 
@@ -70,7 +56,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT;', action: 'cut after' })
 		expect(await at.migrate(at.knex({ a: writes('a') }))).toEqual([1, ['a']])
 		expect(lost.hits).toBe(1)
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 	})
 
 	test('data only: the server is killed in its middle, and it is run again', async () => {
@@ -86,7 +72,7 @@ describe.each(flavours)('%s', (flavour) => {
 			},
 		})
 		expect(await at.migrate(knex)).toEqual([1, ['a']])
-		expect(await written()).toEqual(['run 2'])
+		expect(await at.written()).toEqual(['run 2'])
 		expect(await at.lock()).toEqual([0])
 	})
 
@@ -158,7 +144,7 @@ describe.each(flavours)('%s', (flavour) => {
 		}
 		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'ER_PARSE_ERROR' })
 		expect(await at.migrate(at.knex({ a }))).toEqual([1, ['a']])
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 	})
 
 	test('DDL that fails has committed what came before it: that is told, and the next run does not begin anew blindly', async () => {
@@ -169,10 +155,10 @@ describe.each(flavours)('%s', (flavour) => {
 			},
 		}
 		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'ER_NO_SUCH_TABLE' })
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 		expect(at.events).toContainEqual(expect.objectContaining({ type: 'failed', applied: [expect.stringContaining('insert into')] }))
 		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ name: 'MigrationInDoubtError' })
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 	})
 
 	test.each([
@@ -193,7 +179,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const knex = at.knex({ a }, { connection: { ...at.server.config(at.database), host, port, multipleStatements: true } })
 		await errorOf(at.migrate(knex))
 		expect(await errorOf(at.migrate(knex))).toMatchObject({ name: 'MigrationInDoubtError' })
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 		expect(await at.recorded()).toEqual([])
 	})
 
@@ -254,7 +240,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await release
 			expect(runs).toBe(2)
 			expect(at.events).toContainEqual(expect.objectContaining({ type: 'retry', fault: expect.objectContaining({ kind: 'deadlock' }) }))
-			expect(await written()).toEqual(['ours'])
+			expect(await at.written()).toEqual(['ours'])
 		} finally {
 			await holder.end()
 		}
@@ -275,7 +261,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await until(async () => (await at.ask(asleep)).length === 1, { what: 'the migration to sleep' })
 		at.proxy.resetAll()
 		expect(await run).toEqual([1, ['a']])
-		expect(await written()).toEqual(['run 2'])
+		expect(await at.written()).toEqual(['run 2'])
 		expect(await at.ask(asleep)).toEqual([])
 	})
 })

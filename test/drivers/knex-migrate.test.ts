@@ -5,27 +5,15 @@ import { join } from 'node:path'
 import { createScheduler } from 'holdfast'
 import { holdfast, type MigrateOptions, migrate } from 'holdfast/knex'
 import makeKnex, { type Knex } from 'knex'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { onMigrationStage, outside as withoutTransaction, writes } from '../migrations/on-stage.ts'
 import { sampleMigrations, sourceOf } from '../migrations/sample.ts'
-import { errorOf, type MigrationStage, migrationStage, type Written } from '../migrations/stage.ts'
+import { errorOf, type Written } from '../migrations/stage.ts'
 
-let at: MigrationStage
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.begin()
-	await at.ask('CREATE TABLE written (name text); CREATE TABLE applied (name text not null)')
-})
-afterEach(() => at.leaveNothing())
+const at = onMigrationStage('postgres')
+beforeEach(() => at.ask('CREATE TABLE applied (name text not null)'))
 
-const writes = (name: string): Written => ({
-	up: (knex) => knex('written').insert({ name }),
-	down: (knex) => knex('written').where({ name }).del(),
-})
-const outside = (name: string): Written => ({ ...writes(name), config: { transaction: false } })
-const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written ORDER BY name')).map(({ name }) => name)
+const outside = (name: string): Written => ({ ...writes(name), ...withoutTransaction })
 const books = async () => at.ask('SELECT id, name, batch FROM knex_migrations ORDER BY id')
 const names = ['a', 'b', 'c', 'd']
 const four = { a: writes('a'), b: outside('b'), c: writes('c'), d: writes('d') }
@@ -54,7 +42,7 @@ describe('commands', () => {
 			await at.ask('CREATE TABLE written (name text)')
 			const knex = at.knex(four)
 			const seen = []
-			for (const options of steps) seen.push([options, await step(knex, options), await books(), await written()])
+			for (const options of steps) seen.push([options, await step(knex, options), await books(), await at.written()])
 			await knex.destroy()
 			return seen
 		}
@@ -99,7 +87,7 @@ describe('commands', () => {
 		)
 		const knex = at.knex({}, {}, { migrationSource })
 		expect((await errorOf(at.migrate(knex))).message).toBe('Invalid migration: b must have both an up and down function')
-		expect(await written()).toEqual([])
+		expect(await at.written()).toEqual([])
 	})
 })
 
@@ -240,7 +228,7 @@ describe('configuration', () => {
 			if (type === 'done') throw own
 		}
 		expect(await errorOf(migrate(at.knex(four), { onProgress }))).toBe(own)
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 		expect(await at.lock()).toEqual([0])
 	})
 

@@ -1,22 +1,19 @@
 /** Which pooled connections are handed out as they are, and which are asked or replaced first? The same on every path to a connection. */
 import { createScheduler, InDoubtError, systemClock } from 'holdfast'
 import type { HoldfastPool } from 'holdfast/pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { noRetries } from '../support/no-retries.ts'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type KnexStage, knexStage } from './knex-stage.ts'
+import { knexStage } from './knex-stage.ts'
 
-let at: KnexStage
+const at = staged(knexStage)
 beforeAll(async () => {
-	at = await knexStage()
 	await at.ask('CREATE TABLE written (pid int)')
 })
-afterAll(() => at.close())
 afterEach(async () => {
 	at.proxy.resetAll()
-	await at.proxy.accept()
 	await at.ask('TRUNCATE written')
-	await at.leaveNothing()
 })
 
 /** A scheduler whose time the test can move on. */

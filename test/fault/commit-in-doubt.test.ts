@@ -5,25 +5,6 @@ import { onStage } from './on-stage.ts'
 
 const at = onStage()
 
-/** One transaction that writes a row; counts its runs and its callbacks. */
-async function write(pool: ReturnType<typeof at.wrap>, options = {}) {
-	const seen = { runs: 0, told: 0, value: undefined as unknown, error: undefined as unknown }
-	try {
-		seen.value = await pool.transaction(async (tx) => {
-			seen.runs += 1
-			const run = seen.runs
-			tx.onCommit(() => {
-				seen.told += 1
-			})
-			await tx.query('INSERT INTO written VALUES (1)')
-			return run
-		}, options)
-	} catch (error) {
-		seen.error = error
-	}
-	return { ...seen, rows: await at.rows() }
-}
-
 const ways = [
 	['verify', () => 'verify' as const],
 	['the ledger', () => commitLedger({ create: true })],
@@ -32,7 +13,7 @@ const ways = [
 test.each(ways)('%s: committed, epoch unchanged: success, with the value of the attempt that was applied', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	const lost = at.loseCommitReply()
-	expect(await write(pool)).toEqual({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
+	expect(await at.write(pool)).toEqual({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 	expect(lost.hits).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1, notApplied: 0, unresolved: 0 } })
 })
@@ -40,7 +21,7 @@ test.each(ways)('%s: committed, epoch unchanged: success, with the value of the 
 test.each(ways)('%s: the COMMIT never arrived: not applied, so the function is run again', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	at.loseCommitItself()
-	expect(await write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+	expect(await at.write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 0, notApplied: 1, unresolved: 0 } })
 })
 
@@ -49,7 +30,7 @@ test.each(ways)(
 	async (_way, commit) => {
 		const pool = at.wrap({ commit: commit(), attemptTimeoutMs: 400 })
 		const hole = at.proxy.intercept({ from: 'client', match: (message) => message.text === 'COMMIT', action: 'black hole' })
-		expect(await write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+		expect(await at.write(pool)).toEqual({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
 		expect(hole.hits).toBe(1)
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { notApplied: 1 } })
 		const idle = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'under test' AND state LIKE 'idle in%'"
@@ -60,7 +41,7 @@ test.each(ways)(
 test('verify: committed, but the server has crashed since: nobody can tell, so an InDoubtError', async () => {
 	const pool = at.wrap()
 	at.loseCommitReply(() => at.server.restart('kill'))
-	const seen = await write(pool)
+	const seen = await at.write(pool)
 	expect(seen).toMatchObject({ runs: 1, told: 0, value: undefined })
 	expect(seen.error).toBeInstanceOf(InDoubtError)
 	expect(seen.error).toMatchObject({ phase: 'commit', attempts: 1, xid: expect.stringMatching(/^\d+$/) })
@@ -72,19 +53,19 @@ test('the ledger: committed, and the server has crashed since: applied', async (
 	const pool = at.wrap({ commit: commitLedger({ create: true }) })
 	// Durable for certain: the reply left the server after its WAL was flushed (fsync is off here, but only the processes die).
 	at.loseCommitReply(() => at.server.restart('kill'))
-	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
+	expect(await at.write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 })
 
 test.each(ways)('%s: never committed, and the server has crashed since: not applied, so it is run again', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	at.loseCommitItself(() => at.server.restart('kill'))
-	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
+	expect(await at.write(pool)).toMatchObject({ runs: 2, told: 1, value: 2, error: undefined, rows: 1 })
 })
 
 test.each(ways)('%s: a clean restart keeps the epoch: the commit is found', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit() })
 	at.loseCommitReply(() => at.server.restart('fast'))
-	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
+	expect(await at.write(pool)).toMatchObject({ runs: 1, told: 1, value: 1, error: undefined, rows: 1 })
 })
 
 test('verify: an id whose WAL was lost in the crash and that another transaction has used since is never taken for applied', async () => {
@@ -119,7 +100,7 @@ test('verify: statistics reset by hand while the commit is in doubt: the epoch n
 	at.loseCommitReply(async () => {
 		await at.ask("SELECT pg_stat_reset_shared('bgwriter')")
 	})
-	expect((await write(pool)).error).toBeInstanceOf(InDoubtError)
+	expect((await at.write(pool)).error).toBeInstanceOf(InDoubtError)
 })
 
 test('verify: statistics reset by hand and the orphan still running: it is ended all the same, and the work is run again', async () => {
@@ -132,14 +113,14 @@ test('verify: statistics reset by hand and the orphan still running: it is ended
 			await at.ask("SELECT pg_stat_reset_shared('bgwriter')")
 		},
 	})
-	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, rows: 1, error: undefined })
+	expect(await at.write(pool)).toMatchObject({ runs: 2, told: 1, rows: 1, error: undefined })
 })
 
 test.each(ways)('%s: nothing can be asked before the deadline: an InDoubtError that says so', async (_way, commit) => {
 	const pool = at.wrap({ commit: commit(), deadlineMs: 600 })
 	await pool.query('SELECT 1')
 	at.loseCommitReply(async () => at.proxy.refuse())
-	const seen = await write(pool)
+	const seen = await at.write(pool)
 	expect(seen.error).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', phase: 'commit' })
 	expect(String(seen.error)).toContain('could not be asked')
 	expect(seen).toMatchObject({ runs: 1, told: 0, rows: 1 })
@@ -170,11 +151,11 @@ test('the ledger has one row for each connection, however many transactions were
 
 test('a ledger whose writes a trigger suppresses proves nothing: the commit stays in doubt, and nothing is run twice', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }) }, { max: 1 })
-	await write(pool)
+	await at.write(pool)
 	await at.ask(`CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 		CREATE TRIGGER suppress BEFORE INSERT OR UPDATE ON holdfast_commits FOR EACH ROW EXECUTE FUNCTION suppress()`)
 	at.loseCommitReply()
-	const { error, rows } = await write(pool)
+	const { error, rows } = await at.write(pool)
 	expect(error).toBeInstanceOf(InDoubtError)
 	expect(rows).toBe(2)
 	await at.ask('DROP TABLE holdfast_commits; DROP FUNCTION suppress()')
@@ -200,9 +181,9 @@ test('a role without any special right can verify its commits', async () => {
 	await at.ask('DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN; GRANT INSERT ON written TO weak')
 	const pool = at.wrap({ attemptTimeoutMs: 400 }, { user: 'weak' })
 	at.loseCommitReply()
-	expect(await write(pool)).toMatchObject({ runs: 1, told: 1, rows: 1, error: undefined })
+	expect(await at.write(pool)).toMatchObject({ runs: 1, told: 1, rows: 1, error: undefined })
 	at.proxy.intercept({ from: 'client', match: (message) => message.text === 'COMMIT', action: 'black hole' })
-	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, rows: 2, error: undefined })
+	expect(await at.write(pool)).toMatchObject({ runs: 2, told: 1, rows: 2, error: undefined })
 	await at.ask('REVOKE ALL ON written FROM weak')
 })
 
@@ -233,13 +214,13 @@ test('pool.query with exactlyOnce sends what the call said, in each attempt, wha
 
 test('the ledger: an orphan that still holds its row, behind a link that swallows everything, keeps nobody waiting', async () => {
 	const pool = at.wrap({ commit: commitLedger({ create: true }), attemptTimeoutMs: 500 }, { max: 1 })
-	await write(pool)
+	await at.write(pool)
 	const hole = at.proxy.intercept({
 		from: 'client',
 		match: (message) => message.text?.startsWith('INSERT INTO written') ?? false,
 		action: 'black hole',
 	})
-	expect(await write(pool)).toMatchObject({ runs: 2, told: 1, error: undefined, rows: 2 })
+	expect(await at.write(pool)).toMatchObject({ runs: 2, told: 1, error: undefined, rows: 2 })
 	expect(hole.hits).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ retries: { attempt_timeout: 1 } })
 	await at.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE xact_start IS NOT NULL AND application_name = 'under test'")

@@ -3,27 +3,21 @@ import { commitLedger, stop } from 'holdfast'
 import type { HoldfastKnex } from 'holdfast/knex'
 import type { HoldfastOptions, HoldfastPool } from 'holdfast/pg'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type KnexStage, knexStage } from './knex-stage.ts'
+import { knexStage } from './knex-stage.ts'
 
-let at: KnexStage
+const at = staged(knexStage)
 /** Somebody else, who has locked the row. */
 let other: pg.Client
-beforeAll(async () => {
-	at = await knexStage()
-})
-afterAll(() => at.close())
 beforeEach(async () => {
 	await at.ask('DROP TABLE IF EXISTS hot; CREATE TABLE hot (id int PRIMARY KEY, n int NOT NULL); INSERT INTO hot VALUES (1, 0), (2, 0)')
 	other = new pg.Client(at.server.config())
 	await other.connect()
 	await other.query('BEGIN; UPDATE hot SET n = n + 10 WHERE id = 1')
 })
-afterEach(async () => {
-	await other.end()
-	await at.leaveNothing()
-})
+afterEach(() => other.end())
 
 const value = async (id: number) => (await at.ask<{ n: number }>(`SELECT n FROM hot WHERE id = ${id}`))[0]?.n
 const blocked = async () =>

@@ -1,19 +1,15 @@
 /** Transactions that fight for the same rows: do they take turns, is each applied once, and does every wait for a turn end? */
 import { createScheduler, DeadlineError, retryReport } from 'holdfast'
 import type { HoldfastPool } from 'holdfast/pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
+const at = staged(stage)
 beforeEach(() =>
 	at.ask('DROP TABLE IF EXISTS hot; CREATE TABLE hot (id int PRIMARY KEY, n int NOT NULL); INSERT INTO hot VALUES (1, 0), (2, 0)'),
 )
-afterEach(() => at.leaveNothing())
 
 const values = async () => (await at.ask<{ n: number }>('SELECT n FROM hot ORDER BY id')).map(({ n }) => n)
 const backends = async () =>

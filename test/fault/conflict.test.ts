@@ -1,21 +1,16 @@
 /** Transactions that get into each other's way: are they run again as a whole, until each is applied once? */
-
 import { retryReport } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { noRetries } from '../support/no-retries.ts'
-import { type Stage, stage } from './stage.ts'
+import { staged } from '../support/staged.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage({ deadlock_timeout: '50ms' })
-})
-afterAll(() => at.close())
+const at = staged(() => stage({ deadlock_timeout: '50ms' }))
 beforeEach(() =>
 	at.ask(
 		'DROP TABLE IF EXISTS account; CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL); INSERT INTO account VALUES (1, 0), (2, 0)',
 	),
 )
-afterEach(() => at.leaveNothing())
 
 const balances = async () => (await at.ask<{ balance: number }>('SELECT balance FROM account ORDER BY id')).map((row) => row.balance)
 

@@ -1,18 +1,14 @@
 /** The connection breaks while a transaction has nothing running on it: what becomes of the transaction? */
 import type { HoldfastPool } from 'holdfast/pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { beforeAll, beforeEach, expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
+const at = staged(stage)
 beforeAll(async () => {
-	at = await stage()
 	await at.ask('CREATE TABLE written (attempt int)')
 })
-afterAll(() => at.close())
-afterEach(async () => {
-	await at.leaveNothing()
-	await at.ask('TRUNCATE written')
-})
+beforeEach(() => at.ask('TRUNCATE written'))
 
 /** Terminates the backend of the transaction and resolves when the client knows that its connection is gone. */
 function terminator(pool: HoldfastPool): (pid: number) => Promise<void> {

@@ -1,29 +1,18 @@
 /** A statement or a COMMIT of knex was sent and its answer never came: what is run again, what is told, and what is never run twice? */
 import { HoldfastError, InDoubtError, retryReport } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type KnexStage, knexStage } from './knex-stage.ts'
+import { knexStage } from './knex-stage.ts'
 
-let at: KnexStage
-beforeAll(async () => {
-	at = await knexStage({ deadlock_timeout: '50ms' })
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)')
-	at.proxy.resetCounters()
-})
-afterEach(() => at.leaveNothing())
+const at = staged(() => knexStage({ deadlock_timeout: '50ms' }))
+beforeEach(() => at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)'))
 
 const secret = 1_234_567
 const loseReply = (tag: string, times = 1) =>
 	at.proxy.intercept({ from: 'server', match: (message) => message.tag === tag, action: 'cut before', how: 'reset', times })
 const rows = async () => (await at.ask<{ id: number; n: number }>('SELECT id, n FROM written ORDER BY id')).map(({ id, n }) => [id, n])
-const caught = (call: PromiseLike<unknown>) =>
-	call.then(
-		() => undefined,
-		(error: unknown) => error as Error & { cause?: Error },
-	)
 
 test('a read whose answer is lost is run again, and its events are told once', async () => {
 	const knex = at.knex()

@@ -2,27 +2,14 @@
 import { classify, createScheduler, DeadlineError } from 'holdfast'
 import makeKnex from 'knex'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
 import { type KnexStage, knexStage } from './knex-stage.ts'
 
-let at: KnexStage
-beforeAll(async () => {
-	at = await knexStage({ max_connections: '12', superuser_reserved_connections: '0', reserved_connections: '0' })
-})
-afterAll(() => at.close())
-beforeEach(() => at.proxy.resetCounters())
-afterEach(async () => {
-	await at.proxy.accept()
-	await at.leaveNothing()
-})
-
-const caught = (call: PromiseLike<unknown>) =>
-	call.then(
-		() => undefined,
-		(error: unknown) => error as Error & { code?: string },
-	)
+const at = staged(() => knexStage({ max_connections: '12', superuser_reserved_connections: '0', reserved_connections: '0' }))
 
 /** Every way to a connection: a statement, a stream, both forms of a transaction, a connection by hand, a migration. */
 const ways = {

@@ -1,23 +1,15 @@
 /** A migration that cannot be rolled back is interrupted: is it never run again blindly, and is it said which one and how to check? */
 import { InDoubtError } from 'holdfast'
 import { MigrationInDoubtError } from 'holdfast/knex'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import type { Knex } from 'knex'
+import { beforeEach, expect, test } from 'vitest'
+import { onMigrationStage, outside } from '../migrations/on-stage.ts'
+import { errorOf } from '../migrations/stage.ts'
 import { until } from '../support/until.ts'
 
-let at: MigrationStage
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.begin()
-	await at.ask("CREATE TABLE written (name text); INSERT INTO written VALUES ('double'), ('double')")
-})
-afterEach(() => at.leaveNothing())
+const at = onMigrationStage('postgres')
+beforeEach(() => at.ask("INSERT INTO written VALUES ('double'), ('double')"))
 
-type Knex = ReturnType<MigrationStage['knex']>
-const outside = { config: { transaction: false } }
 const rows = async (name: string) => (await at.ask(`SELECT 1 FROM written WHERE name = '${name}'`)).length
 
 test('the connection is lost while its statement runs: it says what was confirmed and what was not, and the next run asks', async () => {

@@ -1,28 +1,21 @@
 /** A migration cannot have its lock: does nobody queue behind it, who is in the way, and what happens in the end? */
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { onMigrationStage } from '../migrations/on-stage.ts'
+import { errorOf, type Written } from '../migrations/stage.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
-let at: MigrationStage
+const at = onMigrationStage('postgres')
 let other: pg.Client
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
 beforeEach(async () => {
-	await at.begin()
 	await at.ask("CREATE TABLE items (id int, v text); INSERT INTO items VALUES (1, 'x')")
 	other = new pg.Client({ ...(at.server as PostgresServer).config(at.database), application_name: 'a long report' })
 	await other.connect()
 })
-afterEach(async () => {
-	await other.end()
-	await at.leaveNothing()
-})
+afterEach(() => other.end())
 
-const addsColumn = { up: (knex: ReturnType<MigrationStage['knex']>) => knex.schema.alterTable('items', (table) => void table.string('x')) }
+const addsColumn: Written = { up: (knex) => knex.schema.alterTable('items', (table) => void table.string('x')) }
 const holdTable = () => other.query("BEGIN; SELECT count(*) FROM items WHERE v <> 'a secret'")
 const columns = async () => (await at.ask("SELECT 1 FROM information_schema.columns WHERE table_name = 'items'")).length
 const waiters = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

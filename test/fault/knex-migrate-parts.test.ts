@@ -1,25 +1,16 @@
 /** Texts of several statements, and what they leave behind: is a migration run again only where nothing of it can be in force? */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { Knex } from 'knex'
+import { beforeEach, expect, test } from 'vitest'
 import { markOf } from '../../drivers/knex/migrate/books.ts'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { onMigrationStage, outside } from '../migrations/on-stage.ts'
+import { errorOf } from '../migrations/stage.ts'
 
-let at: MigrationStage
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.begin()
-	await at.ask(`
-		CREATE TABLE written (name text);
+const at = onMigrationStage('postgres')
+beforeEach(() =>
+	at.ask(`
 		CREATE FUNCTION note() RETURNS void LANGUAGE sql AS $$ INSERT INTO written VALUES ('a') $$;
-		CREATE FUNCTION conflict() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '40001'; END $$`)
-})
-afterEach(() => at.leaveNothing())
-
-type Knex = ReturnType<MigrationStage['knex']>
-const outside = { config: { transaction: false } }
-const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written')).map(({ name }) => name)
+		CREATE FUNCTION conflict() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '40001'; END $$`),
+)
 
 const lasting: readonly (readonly [text: string, options: object])[] = [
 	["SET statement_timeout = 60000; INSERT INTO written VALUES ('a')", outside],
@@ -39,7 +30,7 @@ test.each(lasting)('what is in force is not applied again after a conflict: %s %
 	}
 	expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: '40001' })
 	expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', migration: 'a' })
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 	expect(await at.recorded()).toEqual([])
 })
 
@@ -55,7 +46,7 @@ test('a transaction in one text that was rolled back has left nothing: the migra
 	}
 	expect(await at.migrate(at.knex({ a }))).toEqual([1, ['a']])
 	expect(runs).toBe(2)
-	expect(await written()).toEqual([])
+	expect(await at.written()).toEqual([])
 })
 
 test('what follows a failed COMMIT on the same connection is in force, and not applied again', async () => {
@@ -70,7 +61,7 @@ test('what follows a failed COMMIT on the same connection is in force, and not a
 	}
 	await errorOf(at.migrate(at.knex({ a })))
 	expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', migration: 'a' })
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 })
 
 test.each(['COMMIT', 'ROLLBACK'])(
@@ -98,7 +89,7 @@ test.each(['COMMIT', 'ROLLBACK'])(
 		stop.abort()
 		await dying
 		expect(await errorOf(at.migrate(at.knex({ a })))).toMatchObject({ code: 'HOLDFAST_IN_DOUBT', migration: 'a' })
-		expect(await written()).toEqual(['a'])
+		expect(await at.written()).toEqual(['a'])
 	},
 )
 
@@ -112,7 +103,7 @@ test('a transaction that a migration has left open does not keep the run from it
 		},
 	}
 	expect((await errorOf(at.migrate(at.knex({ a })))).message).toBe('given up')
-	expect(await written()).toEqual([])
+	expect(await at.written()).toEqual([])
 	expect(await at.lock()).toEqual([0])
 })
 
@@ -156,6 +147,6 @@ test('a lock that another runner freed while our session was lost is taken again
 	}
 	expect(await at.migrate(at.knex(migrations))).toEqual([1, ['a', 'b']])
 	expect(during).toEqual([2])
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 	expect(await at.lock()).toEqual([0])
 })

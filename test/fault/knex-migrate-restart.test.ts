@@ -1,25 +1,15 @@
 /** The server dies under a run of migrations: is every migration applied exactly once, and nobody needed? */
 import { holdfast, migrate } from 'holdfast/knex'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { Draw } from '../chaos/draw.ts'
 import { killedRun } from '../migrations/killed-run.ts'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { onMigrationStage, writes } from '../migrations/on-stage.ts'
+import { errorOf } from '../migrations/stage.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
-let at: MigrationStage
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.begin()
-	await at.ask('CREATE TABLE written (name text)')
-})
-afterEach(() => at.leaveNothing())
+const at = onMigrationStage('postgres')
 
-const writes = (name: string) => ({ up: (knex: Parameters<typeof migrate>[0]) => knex('written').insert({ name }) })
-const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written ORDER BY name')).map(({ name }) => name)
 const applied = { errors: [], missing: [], twice: [], misrecorded: [], locked: false, advisoryLocks: 0 }
 
 test.each([1, 2, 3, 4])(
@@ -39,7 +29,7 @@ test('the answer to COMMIT is lost: the record tells that it was applied, and it
 	const lost = at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before' })
 	expect(await at.migrate(at.knex({ a: writes('a'), b: writes('b') }))).toEqual([1, ['a', 'b']])
 	expect(lost.hits).toBe(1)
-	expect(await written()).toEqual(['a', 'b'])
+	expect(await at.written()).toEqual(['a', 'b'])
 	expect(at.events).toContainEqual({ type: 'resolved', name: 'a', applied: true })
 	expect(await at.lock()).toEqual([0])
 })
@@ -48,7 +38,7 @@ test('the COMMIT never arrived: the record tells that it was not applied, and it
 	const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'COMMIT;', action: 'cut before' })
 	expect(await at.migrate(at.knex({ a: writes('a') }))).toEqual([1, ['a']])
 	expect(lost.hits).toBe(1)
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 	expect(at.events).toContainEqual({ type: 'resolved', name: 'a', applied: false })
 })
 
@@ -63,7 +53,7 @@ test('the COMMIT is answered, but the server crashes before the answer arrives: 
 		},
 	})
 	expect(await at.migrate(at.knex({ a: writes('a') }))).toEqual([1, ['a']])
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 })
 
 test('a session that lives on without its client is ended on the server before its migration is run again', async () => {
@@ -83,16 +73,16 @@ test('a session that lives on without its client is ended on the server before i
 	await until(async () => (await at.ask(asleep)).length === 1, { what: 'the migration to sleep' })
 	at.proxy.resetAll()
 	expect(await run).toEqual([1, ['a']])
-	expect(await written()).toEqual(['run 2'])
+	expect(await at.written()).toEqual(['run 2'])
 	expect(await at.ask(asleep)).toEqual([])
 })
 
 test('a migration back is looked up in the same way: a lost answer takes it back once', async () => {
-	const knex = at.knex({ a: { ...writes('a'), down: (trx) => trx('written').where({ name: 'a' }).del() } })
+	const knex = at.knex({ a: writes('a') })
 	await at.migrate(knex)
 	at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before' })
 	expect(await at.migrate(knex, { command: 'rollback' })).toEqual([1, ['a']])
-	expect(await written()).toEqual([])
+	expect(await at.written()).toEqual([])
 	expect(await at.recorded()).toEqual([])
 })
 
@@ -107,7 +97,7 @@ test('serialization failures and deadlocks run the transaction again', async () 
 		},
 	})
 	expect(await at.migrate(knex)).toEqual([1, ['a']])
-	expect(await written()).toEqual(['run 3'])
+	expect(await at.written()).toEqual(['run 3'])
 	expect(at.events.filter(({ type }) => type === 'retry')).toHaveLength(2)
 })
 
@@ -123,7 +113,7 @@ test('an error that a rerun would meet again reaches the caller at once, as it w
 		},
 	})
 	await expect(at.migrate(knex)).rejects.toBe(own)
-	expect(await written()).toEqual(['a'])
+	expect(await at.written()).toEqual(['a'])
 	expect(await at.recorded()).toEqual(['a'])
 	expect(await at.lock()).toEqual([0])
 })
@@ -139,7 +129,7 @@ test('a migration that swallows the error which aborted its transaction is run a
 		},
 	})
 	await at.migrate(knex)
-	expect(await written()).toEqual(['run 2'])
+	expect(await at.written()).toEqual(['run 2'])
 })
 
 test('it waits for a database that is not there yet', async () => {

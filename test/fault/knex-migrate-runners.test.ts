@@ -1,41 +1,30 @@
 /** Several runners, and dead ones: does only one work at a time, is only a lock freed whose owner is proven dead, and does a pooler not hide it? */
-
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { onMigrationStage, writes } from '../migrations/on-stage.ts'
 import type { RunnerEnvironment } from '../migrations/runner-process.ts'
-import { errorOf, type MigrationStage, migrationStage } from '../migrations/stage.ts'
+import { errorOf } from '../migrations/stage.ts'
 import { startPgBouncer } from '../support/pgbouncer.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
-let at: MigrationStage
-beforeAll(async () => {
-	at = await migrationStage('postgres')
-})
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.begin()
-	await at.ask('CREATE TABLE written (name text)')
-})
-afterEach(() => at.leaveNothing())
+const at = onMigrationStage('postgres')
 
-const writes = (name: string) => ({ up: (knex: ReturnType<MigrationStage['knex']>) => knex('written').insert({ name }) })
-const written = async () => (await at.ask<{ name: string }>('SELECT name FROM written ORDER BY name')).map(({ name }) => name)
 const migrations = { a: writes('a'), b: writes('b'), c: writes('c') }
 
 test('of two runners one works, and the other waits and finds nothing to do', async () => {
 	const results = await Promise.all([at.migrate(at.knex(migrations)), at.migrate(at.knex(migrations))])
 	expect(results.map((result) => (result as [number, string[]])[1].length).sort()).toEqual([0, 3])
-	expect(await written()).toEqual(['a', 'b', 'c'])
+	expect(await at.written()).toEqual(['a', 'b', 'c'])
 	expect(await at.lock()).toEqual([0])
 })
 
 test('five runners that begin on an empty database at once make knex its tables once and apply each migration once', async () => {
 	await Promise.all(Array.from({ length: 5 }, () => at.migrate(at.knex(migrations))))
-	expect(await written()).toEqual(['a', 'b', 'c'])
+	expect(await at.written()).toEqual(['a', 'b', 'c'])
 	expect(await at.recorded()).toEqual(['a', 'b', 'c'])
 })
 
@@ -44,7 +33,7 @@ test('a runner and a plain knex at once: each migration is applied once', async 
 	const plain = at.knex(migrations).migrate.latest()
 	const [result] = await Promise.all([at.migrate(at.knex(migrations)), plain.catch(() => {})])
 	expect(result).toBeDefined()
-	expect(await written()).toEqual(['a', 'b', 'c'])
+	expect(await at.written()).toEqual(['a', 'b', 'c'])
 	expect(await at.lock()).toEqual([0])
 })
 
@@ -61,7 +50,7 @@ test('a runner that is killed leaves a lock that the next one takes over, since 
 	expect(await at.migrate(at.knex({ slow: writes('slow') }))).toEqual([1, ['slow']])
 	expect(at.events).toContainEqual(expect.objectContaining({ type: 'lock freed' }))
 	expect(await at.lock()).toEqual([0])
-	expect(await written()).toEqual(['slow'])
+	expect(await at.written()).toEqual(['slow'])
 })
 
 test('a runner whose session lives is waited for, and then named', async () => {
@@ -94,7 +83,7 @@ test('a lock that a plain knex left is not freed: the error says that its owner 
 	expect(error).toMatchObject({ code: 'HOLDFAST_MIGRATIONS_LOCKED' })
 	expect(error.message).toMatch(/cannot be proven.*migrate:unlock/)
 	expect(await at.lock()).toEqual([1])
-	expect(await written()).toEqual([])
+	expect(await at.written()).toEqual([])
 })
 
 test('a lock that a plain knex frees in time is waited for', async () => {
@@ -127,7 +116,7 @@ test('PgBouncer in transaction mode is recognised before anything is run', async
 		const error = await errorOf(at.migrate(at.knex(migrations, { connection: bouncer.config(at.database) })))
 		expect(error).toMatchObject({ code: 'HOLDFAST_POOLER' })
 		expect(error.message).toMatch(/pool_mode = session/)
-		expect(await written()).toEqual([])
+		expect(await at.written()).toEqual([])
 	} finally {
 		await bouncer.stop()
 	}

@@ -1,21 +1,14 @@
 /** What if the connection breaks while the ledger's table is created? That is no reason to say that it cannot be. */
 import { commitLedger } from 'holdfast'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type Stage, stage } from './stage.ts'
+import { expect, test } from 'vitest'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-	await at.ask('CREATE TABLE written (id int)')
-})
-afterAll(() => at.close())
-afterEach(() => at.leaveNothing())
+const at = onStage()
 
 test.each([
 	['reply', 'server'],
 	['request', 'client'],
 ] as const)('a transaction whose ledger is created on a connection that loses the %s runs all the same', async (_what, from) => {
-	await at.ask('DROP TABLE IF EXISTS holdfast_commits; TRUNCATE written')
 	const pool = at.wrap({ commit: commitLedger({ create: true }) })
 	const lost = at.proxy.intercept({
 		from,

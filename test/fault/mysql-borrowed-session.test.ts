@@ -1,28 +1,13 @@
 /** A borrower has done something to its MySQL session, or lost it: does it ever go on in a session that it does not expect? */
 import { commitLedger, createScheduler } from 'holdfast'
 import type { Connection, RowDataPacket } from 'mysql2'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { flavours } from '../support/mysql.ts'
-import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)')
-		at.proxy.resetCounters()
-	})
-	afterEach(() => at.leaveNothing())
-
-	const ids = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
-	const caught = (call: Promise<unknown>) =>
-		call.then(
-			() => undefined,
-			(error: unknown) => error as Error & { code?: string },
-		)
+	const at = onMysqlStage(flavour, { columns: 'id int PRIMARY KEY, n int NOT NULL DEFAULT 0' })
 	const lost = { code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) }
 	const loseBegin = () =>
 		at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'BEGIN' || text === 'START TRANSACTION', action: 'cut before' })
@@ -80,7 +65,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await connection.query(text)
 		await connection.query('INSERT INTO written (id) VALUES (2)')
 		connection.release()
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 	})
 
 	test.runIf(flavour === 'mariadb')(
@@ -98,7 +83,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await connection.rollback()
 			await connection.query('INSERT INTO written (id) VALUES (4)')
 			connection.release()
-			expect(await ids()).toEqual([1, 2, 4])
+			expect(await at.ids()).toEqual([1, 2, 4])
 		},
 	)
 })

@@ -6,40 +6,24 @@ import knex from 'knex'
 import { Kysely, MysqlDialect } from 'kysely'
 import type { Connection } from 'mysql2'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
-import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask(
-			'DROP TABLE IF EXISTS written, heavy, holdfast_commits; CREATE TABLE written (id int PRIMARY KEY); CREATE TABLE heavy (id int)',
-		)
-		at.proxy.resetCounters()
-	})
-	afterEach(() => at.leaveNothing())
+	const at = onMysqlStage(flavour, { columns: 'id int PRIMARY KEY' })
+	beforeEach(() => at.ask('DROP TABLE IF EXISTS heavy; CREATE TABLE heavy (id int)'))
 
-	const ids = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
 	const withLedger = (): PoolOptions => ({ commit: commitLedger({ create: true }) })
 	const isCommit = /^\s*(?:\/\*.*\*\/)?\s*commit/i
-	const loseCommitReply = () => at.proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before' })
 	const loseCommitItself = () =>
 		at.proxy.intercept({
 			from: 'client',
 			match: ({ type, text }) => type === 'COM_QUERY' && isCommit.test(text ?? ''),
 			action: 'cut before',
 		})
-	const caught = (call: Promise<unknown>) =>
-		call.then(
-			() => undefined,
-			(error: unknown) => error as Error & { code?: string },
-		)
 
 	/** The callback connection in that of a promise pool. */
 	const bareOf = (connection: PoolConnection) => connection.connection as unknown as Connection
@@ -61,10 +45,10 @@ describe.each(flavours)('%s', (flavour) => {
 		const connection = await pool.getConnection()
 		await begin(connection)
 		await connection.query('INSERT INTO written VALUES (1)')
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		const answer = await commit(connection)
 		connection.release()
-		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+		expect({ hits: lost.hits, ids: await at.ids() }).toEqual({ hits: 1, ids: [1] })
 		if (Array.isArray(answer)) expect(answer[0]).toMatchObject({ affectedRows: 0, fieldCount: 0 })
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1 } })
 		expect((await pool.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
@@ -80,7 +64,7 @@ describe.each(flavours)('%s', (flavour) => {
 		connection.release()
 		expect(error).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
 		expect(retryReport(error)?.faults.at(-1)).toMatchObject({ outcome: 'rolled_back' })
-		expect(await ids()).toEqual([])
+		expect(await at.ids()).toEqual([])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { notApplied: 1 } })
 	})
 
@@ -88,7 +72,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const pool = at.wrap(withLedger())
 		const connection = await pool.getConnection()
 		await connection.query('START TRANSACTION READ ONLY')
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		const error = await caught(connection.commit())
 		connection.release()
 		expect(error).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
@@ -106,7 +90,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await until(() => answers.length > 0, { what: 'the answer of the COMMIT' })
 		pool.pool.releaseConnection(connection as never)
 		await pool.query('SELECT 1')
-		expect({ hits: hole.hits, answers, ids: await ids() }).toEqual({ hits: 1, answers: [null], ids: [1] })
+		expect({ hits: hole.hits, answers, ids: await at.ids() }).toEqual({ hits: 1, answers: [null], ids: [1] })
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 1, resolved: { applied: 1, notApplied: 0, unresolved: 0 } })
 	})
 
@@ -118,7 +102,7 @@ describe.each(flavours)('%s', (flavour) => {
 			const pool = at.wrap(options)
 			const connection = await pool.getConnection()
 			await connection.beginTransaction()
-			loseCommitReply()
+			at.loseCommitReply()
 			const error = await caught(connection.commit())
 			connection.release()
 			expect(error).toMatchObject(expected)
@@ -129,7 +113,7 @@ describe.each(flavours)('%s', (flavour) => {
 	test('a COMMIT among several statements is in doubt when its reply is lost', async () => {
 		const pool = at.wrap(withLedger(), { multipleStatements: true })
 		const connection = await pool.getConnection()
-		loseCommitReply()
+		at.loseCommitReply()
 		const error = await caught(connection.query('BEGIN; INSERT INTO written VALUES (1); COMMIT'))
 		connection.release()
 		expect(error).toBeInstanceOf(InDoubtError)
@@ -145,7 +129,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect((await all).at(-1)?.[0]).toEqual([{ n: 3 }])
 		expect(at.proxy.seen.statementsLike('INSERT INTO `holdfast')).toBe(1)
 		connection.release()
-		expect(await ids()).toEqual([1])
+		expect(await at.ids()).toEqual([1])
 	})
 
 	test('the first BEGIN on a dead connection is moved to a fresh one, and the borrower does not notice', async () => {
@@ -158,10 +142,10 @@ describe.each(flavours)('%s', (flavour) => {
 		const [[answering]] = await connection.query<RowDataPacket[]>('SELECT CONNECTION_ID() AS id')
 		expect(answering?.id).toBe(connection.threadId)
 		await connection.execute('INSERT INTO written VALUES (?)', [1])
-		loseCommitReply()
+		at.loseCommitReply()
 		await connection.commit()
 		connection.release()
-		expect(await ids()).toEqual([1])
+		expect(await at.ids()).toEqual([1])
 		await expect(connection.query('SELECT 1')).rejects.toThrow()
 		expect((await pool.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
 	})
@@ -205,7 +189,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(next.threadId).not.toBe(threadId)
 		await next.query('COMMIT')
 		next.release()
-		expect(await ids()).toEqual([])
+		expect(await at.ids()).toEqual([])
 		expect(pool.holdfast.stats()).toMatchObject({ discarded: 1 })
 	})
 
@@ -225,7 +209,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(next.threadId).not.toBe(connection.threadId)
 		await next.query('COMMIT')
 		next.release()
-		expect(await ids()).toEqual([])
+		expect(await at.ids()).toEqual([])
 	})
 
 	test('after a deadlock the borrower’s statements are refused until its ROLLBACK: they would be committed one by one', async () => {
@@ -252,7 +236,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await victim.commit()
 		rival.release()
 		victim.release()
-		expect(await ids()).toEqual([1, 2, 4])
+		expect(await at.ids()).toEqual([1, 2, 4])
 	})
 
 	test('a ledger that is missing is told at BEGIN, and what was sent behind it is not run on its own', async () => {
@@ -267,7 +251,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await connection.rollback()
 		expect((await connection.query('SELECT 1 AS n'))[0]).toEqual([{ n: 1 }])
 		connection.release()
-		expect(await ids()).toEqual([])
+		expect(await at.ids()).toEqual([])
 	})
 
 	test('a ledger that was dropped since is told at COMMIT, which is not sent: the transaction is still there to be rolled back', async () => {
@@ -281,7 +265,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(at.proxy.seen.statementsLike('COMMIT')).toBe(0)
 		await connection.rollback()
 		connection.release()
-		expect(await ids()).toEqual([])
+		expect(await at.ids()).toEqual([])
 	})
 
 	test('a transaction that may not write is committed without a token', async () => {
@@ -296,31 +280,31 @@ describe.each(flavours)('%s', (flavour) => {
 	test('Kysely over a wrapped pool', async () => {
 		const pool = at.wrap(withLedger())
 		const db = new Kysely<{ written: { id: number } }>({ dialect: new MysqlDialect({ pool: pool.pool as never }) })
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		const value = await db.transaction().execute(async (tx) => {
 			await tx.insertInto('written').values({ id: 1 }).execute()
 			return 'done'
 		})
-		expect({ value, hits: lost.hits, ids: await ids() }).toEqual({ value: 'done', hits: 1, ids: [1] })
+		expect({ value, hits: lost.hits, ids: await at.ids() }).toEqual({ value: 'done', hits: 1, ids: [1] })
 	})
 
 	test('Drizzle over a wrapped pool', async () => {
 		const db = drizzle(at.wrap(withLedger()) as never)
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		await db.transaction(async (tx) => {
 			await tx.execute(drizzleSql`INSERT INTO written VALUES (1)`)
 		})
-		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+		expect({ hits: lost.hits, ids: await at.ids() }).toEqual({ hits: 1, ids: [1] })
 	})
 
 	test('Knex over a wrapped pool', async () => {
 		const pool = at.wrap(withLedger())
 		const db = knex({ client: 'mysql2', connectionPool: pool.pool } as never)
-		const lost = loseCommitReply()
+		const lost = at.loseCommitReply()
 		await db.transaction(async (tx) => {
 			await tx('written').insert({ id: 1 })
 		})
-		expect({ hits: lost.hits, ids: await ids() }).toEqual({ hits: 1, ids: [1] })
+		expect({ hits: lost.hits, ids: await at.ids() }).toEqual({ hits: 1, ids: [1] })
 		await db.destroy()
 	})
 })

@@ -1,20 +1,18 @@
 /** A pool's connections belong to several users, of whom none may see the others' sessions: is a long query of one of them left alone? */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
-import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+import { staged } from '../support/staged.ts'
+import { mysqlStage } from './mysql-stage.ts'
 
 describe.each(flavours)('on %s', (flavour) => {
-	let at: MysqlStage
+	const at = staged(() => mysqlStage(flavour))
 	const users = ['first', 'second'].map((user) => ({ user, password: 'of a test' }))
 	beforeAll(async () => {
-		at = await mysqlStage(flavour)
 		for (const { user, password } of users) {
 			await at.ask(`CREATE USER '${user}'@'%' IDENTIFIED BY '${password}'`)
 			await at.ask(`GRANT SELECT ON *.* TO '${user}'@'%'`)
 		}
 	})
-	afterAll(() => at.close())
-	afterEach(() => at.leaveNothing())
 
 	test('a long query of a user whose sessions the others may not see is left alone', async () => {
 		const [first, second] = users

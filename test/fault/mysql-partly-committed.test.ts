@@ -1,23 +1,15 @@
 /** A statement that commits by itself is in a transaction on MySQL or MariaDB, and the link dies: is the function never run twice over it? */
 import { commitLedger, type PoolOptions } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
-import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at.close())
+	const at = onMysqlStage(flavour)
 	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written, made, holdfast_commits; CREATE TABLE written (id int)')
-		await at.ask('DROP PROCEDURE IF EXISTS works; CREATE PROCEDURE works() INSERT INTO written VALUES (5)')
+		await at.ask('DROP TABLE IF EXISTS made; DROP PROCEDURE IF EXISTS works; CREATE PROCEDURE works() INSERT INTO written VALUES (5)')
 	})
-	afterEach(() => at.leaveNothing())
 
-	const ids = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
-	const lose = (tag: string) => at.proxy.intercept({ from: 'server', match: (message) => message.tag === tag, action: 'cut before' })
 	const loseRequest = (text: string) =>
 		at.proxy.intercept({ from: 'client', match: (message) => message.text === text, action: 'cut before' })
 
@@ -37,7 +29,7 @@ describe.each(flavours)('%s', (flavour) => {
 			.catch((error: unknown) => {
 				seen.error = error
 			})
-		return { ...seen, ids: await ids() }
+		return { ...seen, ids: await at.ids() }
 	}
 	const partly = (statement: string) => ({
 		code: 'HOLDFAST_PARTLY_COMMITTED',
@@ -46,7 +38,7 @@ describe.each(flavours)('%s', (flavour) => {
 	})
 
 	test('the reply of the DDL is lost: not run again, and the error says why', async () => {
-		const lost = lose('CREATE')
+		const lost = at.loseReply('CREATE')
 		expect(await migrate('CREATE TABLE made (id int)')).toMatchObject({ runs: 1, error: partly('CREATE TABLE'), ids: [1] })
 		expect(lost.hits).toBe(1)
 	})
@@ -63,7 +55,7 @@ describe.each(flavours)('%s', (flavour) => {
 	})
 
 	test('the reply of the COMMIT behind the DDL is lost, and the ledger knows that it was applied: success', async () => {
-		lose('COMMIT')
+		at.loseReply('COMMIT')
 		const seen = await migrate('CREATE TABLE made (id int)', { commit: commitLedger({ create: true }) })
 		expect(seen).toMatchObject({ runs: 1, error: undefined, ids: [1, 2] })
 	})

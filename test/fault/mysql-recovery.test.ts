@@ -2,38 +2,28 @@
 import { Readable } from 'node:stream'
 import { createScheduler, DeadlineError, InDoubtError, OverloadError, retryReport } from 'holdfast'
 import type { RowDataPacket } from 'mysql2'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
 import { noRetries } from '../support/no-retries.ts'
 import type { Intercept, InterceptRule } from '../support/proxy-rules.ts'
 import { until } from '../support/until.ts'
-import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
+import type { WrappedPool } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
+	const at = onMysqlStage(flavour)
 	const rules: Intercept[] = []
 	const intercept = (rule: InterceptRule) => {
 		const made = at.proxy.intercept(rule)
 		rules.push(made)
 		return made
 	}
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
-		at.proxy.resetCounters()
-	})
 	afterEach(async () => {
 		// Whatever a test that failed has left: the next one begins with a server and a proxy that are as they were.
 		await at.ask('SET GLOBAL read_only = 0; SET GLOBAL local_infile = 0; DROP TABLE IF EXISTS held')
 		for (const rule of rules.splice(0)) rule.remove()
-		await at.proxy.accept()
-		await at.leaveNothing()
 	})
 
-	const rows = async () => Number((await at.ask<{ n: number }>('SELECT COUNT(*) AS n FROM written'))[0]?.n)
 	/** Of the next statement that begins with this word. */
 	const loseReply = (word: string) => intercept({ from: 'server', match: ({ tag }) => tag === word, action: 'cut before', how: 'reset' })
 	const run = (pool: WrappedPool, method: 'query' | 'execute', sql: string, values: number[] = []) =>
@@ -125,7 +115,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect((error as Error).cause).toMatchObject({ code: expect.stringMatching(/ECONNRESET|PROTOCOL_CONNECTION_LOST/) })
 		expect(String(error)).not.toContain('1234567')
 		expect(retryReport(error)).toMatchObject({ attempts: 1, faults: [{ kind: 'connection_lost', outcome: 'unknown' }] })
-		expect(await rows()).toBe(1)
+		expect(await at.rows()).toBe(1)
 		expect(pool.holdfast.stats()).toMatchObject({ attempts: 1, inDoubt: 1, resolved: { unresolved: 1 } })
 	})
 
@@ -133,7 +123,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const pool = at.wrap()
 		loseReply('INSERT')
 		await pool.query({ sql: 'INSERT INTO written VALUES (1)', idempotent: true })
-		expect(await rows()).toBe(2)
+		expect(await at.rows()).toBe(2)
 		const wary = at.wrap({ readsAreSafe: false })
 		loseReply('SELECT')
 		await expect(wary.query('SELECT 42')).rejects.toBeInstanceOf(InDoubtError)
@@ -159,11 +149,11 @@ describe.each(flavours)('%s', (flavour) => {
 		const loseLoad = () => intercept({ from: 'server', match: ({ tag }) => tag === 'LOAD', action: 'cut before' })
 		loseLoad()
 		await pool.query({ ...load, infileStreamFactory: file })
-		const before = await rows()
+		const before = await at.rows()
 		loseLoad()
 		const once = file()
 		await expect(pool.query({ ...load, infileStreamFactory: () => once })).rejects.toThrow('let it make a new one each time')
-		expect([before, await rows()]).toEqual([4, 6])
+		expect([before, await at.rows()]).toEqual([4, 6])
 	})
 
 	test('of several statements the first is committed when the second fails: the whole is not rerun, and is in doubt when lost', async () => {
@@ -178,7 +168,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(error).toMatchObject({ code: 'ER_LOCK_WAIT_TIMEOUT' })
 		await blocker.query('ROLLBACK')
 		blocker.release()
-		expect(await rows()).toBe(1)
+		expect(await at.rows()).toBe(1)
 		loseReply('INSERT')
 		await expect(pool.query('INSERT INTO written VALUES (2); DO 1')).rejects.toBeInstanceOf(InDoubtError)
 	})
@@ -213,7 +203,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await until(() => (pool.holdfast.stats().retries.read_only ?? 0) >= 1, { what: 'the first refusal' })
 		await at.server.applySettings({ read_only: 0 })
 		await write
-		expect(await rows()).toBe(2)
+		expect(await at.rows()).toBe(2)
 		// What was made before is asked; it takes writes again, so it may stay. The one that refused has gone.
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
 		await at.server.applySettings({ read_only: 1 })
@@ -265,7 +255,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(silent.hits).toBe(1)
 		at.proxy.resetAll()
 		expect(await first(pool.query('SELECT 42 AS answer'))).toEqual({ answer: 42 })
-		expect(await rows()).toBe(0)
+		expect(await at.rows()).toBe(0)
 	})
 
 	test('a borrower that meets a read-only server leaves a connection that nobody gets', async () => {

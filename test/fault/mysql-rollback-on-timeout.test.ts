@@ -1,21 +1,12 @@
 /** With `innodb_rollback_on_timeout` a lock timeout ends the whole transaction inside the server: what becomes of one that is run again? */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
-import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour, { innodb_rollback_on_timeout: 'ON', innodb_lock_wait_timeout: '1' })
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written, held; CREATE TABLE written (id int); CREATE TABLE held (id int PRIMARY KEY, n int)')
-		await at.ask('INSERT INTO held VALUES (1, 0)')
-	})
-	afterEach(() => at.leaveNothing())
+	const at = onMysqlStage(flavour, { settings: { innodb_rollback_on_timeout: 'ON', innodb_lock_wait_timeout: '1' } })
+	beforeEach(() => at.ask('DROP TABLE IF EXISTS held; CREATE TABLE held (id int PRIMARY KEY, n int); INSERT INTO held VALUES (1, 0)'))
 
-	const written = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
 	/** Holds the row until the function has run so often. */
 	const held = async () => {
 		const blocker = await at.wrap().getConnection()
@@ -38,7 +29,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await tx.query('UPDATE held SET n = n + 1')
 		})
 		expect(runs).toBe(2)
-		expect(await written()).toEqual([1])
+		expect(await at.ids()).toEqual([1])
 		expect(await at.ask('SELECT n FROM held')).toEqual([{ n: 1 }])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, retries: { lock_timeout: 1 } })
 	})
@@ -57,6 +48,6 @@ describe.each(flavours)('%s', (flavour) => {
 		})
 		expect([runs, refused.length]).toEqual([2, 1])
 		expect(refused[0]).toMatchObject({ errno: 1205 })
-		expect(await written()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 	})
 })

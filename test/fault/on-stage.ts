@@ -1,43 +1,31 @@
 /** What do fault tests that write share? A stage for the whole file, a fresh table for each test, replies that get lost, and nothing left. */
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import type { Intercept } from '../support/proxy-rules.ts'
+import { beforeEach } from 'vitest'
+import type { Flavour } from '../support/mysql.ts'
+import { staged } from '../support/staged.ts'
+import { type MysqlStage, mysqlStage } from './mysql-stage.ts'
 import { type Stage, stage } from './stage.ts'
+import { type Writing, writing } from './writing.ts'
 
-export interface WritingStage extends Stage {
-	/** How many rows the table `written (id int)` has. */
-	rows(): Promise<number | undefined>
-	/** Breaks the link when the server says that a statement is done, before the client hears of it. */
-	loseReply(tag: string, how?: { times?: number; onHit?: () => Promise<void> }): Intercept
-	loseCommitReply(onHit?: () => Promise<void>): Intercept
-	/** Breaks the link when the client sends COMMIT, before the server gets it. */
-	loseCommitItself(onHit?: () => Promise<void>): Intercept
+const tables = (columns = 'id int') => `DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (${columns})`
+
+export type WritingStage = Stage & Writing
+
+interface OnMysql {
+	readonly settings?: Record<string, string>
+	/** Of the table `written`. Default `id int`. */
+	readonly columns?: string
 }
 
 /** Registers the hooks. The stage is there once `beforeAll` has run. */
-export function onStage(): WritingStage {
-	const at = {
-		rows: async () => (await at.ask<{ n: number }>('SELECT count(*)::int AS n FROM written'))[0]?.n,
-		loseReply: (tag, how) => at.proxy.intercept({ from: 'server', match: (message) => message.tag === tag, action: 'cut before', ...how }),
-		loseCommitReply: (onHit) => at.loseReply('COMMIT', onHit && { onHit }),
-		loseCommitItself: (onHit) =>
-			at.proxy.intercept({
-				from: 'client',
-				match: ({ text }) => /^\s*(\/\*.*\*\/)?\s*(commit|end)/i.test(text ?? ''),
-				action: 'cut before',
-				...(onHit && { onHit }),
-			}),
-	} as WritingStage
-	beforeAll(async () => {
-		Object.assign(at, await stage())
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written, holdfast_commits; CREATE TABLE written (id int)')
-		at.proxy.resetCounters()
-	})
-	afterEach(async () => {
-		await at.proxy.accept()
-		await at.leaveNothing()
-	})
-	return at
+export function onStage(settings?: Record<string, string>): WritingStage {
+	const at = staged(() => stage(settings))
+	beforeEach(() => at.ask(tables()))
+	return Object.assign(at, writing(at))
+}
+
+/** The same on MySQL or MariaDB. */
+export function onMysqlStage(flavour: Flavour, { settings, columns }: OnMysql = {}): MysqlStage & Writing {
+	const at = staged(() => mysqlStage(flavour, settings))
+	beforeEach(() => at.ask(tables(columns)))
+	return Object.assign(at, writing(at))
 }

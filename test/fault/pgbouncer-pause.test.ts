@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { accidentMark } from '../support/leaks.ts'
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { until } from '../support/until.ts'
-import { type Piece, startLoad } from './pooler-load.ts'
+import { startLoad } from './load.ts'
 import { type Stage, stage } from './stage.ts'
 
 let at: Stage
@@ -52,13 +52,15 @@ const exactlyThese = async (ids: readonly number[]) => {
 	expect(rows.map(({ id }) => id)).toEqual([...ids].sort((one, other) => one - other))
 }
 
-const reads: Piece = async (on) => expect((await on.query('SELECT count(*) >= 0 AS yes FROM written')).rows).toEqual([{ yes: true }])
-const transactions: Piece = (on, id) =>
+/** A piece of the load, on the pool of the test. */
+type PoolPiece = (pool: HoldfastPool, id: number) => Promise<unknown>
+const reads: PoolPiece = async (on) => expect((await on.query('SELECT count(*) >= 0 AS yes FROM written')).rows).toEqual([{ yes: true }])
+const transactions: PoolPiece = (on, id) =>
 	on.transaction(async (tx) => {
 		await tx.query('SELECT 1')
 		await tx.query('INSERT INTO written VALUES ($1)', [id])
 	})
-const byHand: Piece = async (on, id) => {
+const byHand: PoolPiece = async (on, id) => {
 	const client = await on.connect()
 	try {
 		await client.query('BEGIN')
@@ -68,19 +70,16 @@ const byHand: Piece = async (on, id) => {
 		client.release()
 	}
 }
-const single: Piece = (on, id) => on.query('INSERT INTO written VALUES ($1)', [id])
-const once: Piece = (on, id) => on.query({ text: 'INSERT INTO written VALUES ($1)', values: [id], exactlyOnce: true })
+const single: PoolPiece = (on, id) => on.query('INSERT INTO written VALUES ($1)', [id])
+const once: PoolPiece = (on, id) => on.query({ text: 'INSERT INTO written VALUES ($1)', values: [id], exactlyOnce: true })
 /** Runs the load through `event`; the ids of its writes that were told as done. */
-const through = async (pieces: readonly Piece[], event: () => Promise<void>) => {
+const through = async (pieces: readonly PoolPiece[], event: () => Promise<void>) => {
 	const writes: number[] = []
-	const noted = pieces.map(
-		(piece): Piece =>
-			async (on, id) => {
-				await piece(on, id)
-				if (piece !== reads) writes.push(id)
-			},
-	)
-	const load = startLoad(pool, noted)
+	const noted = pieces.map((piece) => async (id: number) => {
+		await piece(pool, id)
+		if (piece !== reads) writes.push(id)
+	})
+	const load = startLoad(noted)
 	await load.more()
 	await event()
 	await load.more()
@@ -132,13 +131,13 @@ test.each([
 test('a single write that the pooler took with it into its end is reported as in doubt, and never run twice', async () => {
 	wrap()
 	const told = new Map<number, unknown>()
-	const noted: Piece = async (on, id) => {
-		await single(on, id).then(
+	const noted = async (id: number) => {
+		await single(pool, id).then(
 			() => told.set(id, 'done'),
 			(error: unknown) => told.set(id, error),
 		)
 	}
-	const load = startLoad(pool, [noted])
+	const load = startLoad([noted])
 	await load.more()
 	await bouncer.end('SIGKILL')
 	await bouncer.start()

@@ -1,26 +1,18 @@
 /** The server no longer knows what mysql2 has prepared (1243), or wants it prepared anew (1615): who notices? MySQL and MariaDB. */
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
-import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
+import type { WrappedPool } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 interface Prepared {
 	close(): void
 }
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
-	})
-	afterEach(() => at.leaveNothing())
+	const at = onMysqlStage(flavour)
 
 	const add = 'INSERT INTO written VALUES (?)'
-	const rows = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
 	/** As a proxy does that gives the next statement another session: the server forgets what mysql2 remembers. */
 	const forget = (connection: PoolConnection) => {
 		const { _statements: statements } = connection.connection as unknown as { _statements: { values(): Iterable<Prepared> } }
@@ -45,7 +37,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await tx.execute(add, [4])
 		})
 		expect(runs).toBe(2)
-		expect(await rows()).toEqual([1, 2, 3, 4])
+		expect(await at.ids()).toEqual([1, 2, 3, 4])
 		expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 2 }, inDoubt: 0, endpoint: { outages: 0 } })
 	})
 
@@ -56,7 +48,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await pool.execute('CALL add_one(?)', [1])
 		await forgetAll(pool)
 		await pool.execute('CALL add_one(?)', [2])
-		expect(await rows()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 		expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 1 }, inDoubt: 0 })
 	})
 
@@ -68,7 +60,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await expect(connection.execute(add, [2])).rejects.toMatchObject({ errno: 1243, code: 'ER_UNKNOWN_STMT_HANDLER' })
 		await connection.execute(add, [3])
 		connection.release()
-		expect(await rows()).toEqual([1, 3])
+		expect(await at.ids()).toEqual([1, 3])
 		expect(pool.holdfast.stats().retries).toEqual({})
 	})
 
@@ -88,7 +80,7 @@ describe.each(flavours)('%s', (flavour) => {
 			return (await tx.execute<RowDataPacket[]>('SELECT at_second_try() AS n'))[0]
 		})
 		expect(second).toEqual([{ n: 4 }])
-		expect(await rows()).toEqual([1])
+		expect(await at.ids()).toEqual([1])
 		expect(pool.holdfast.stats()).toMatchObject({ retries: { stale_plan: 2 } })
 	})
 

@@ -1,26 +1,15 @@
 /** A MySQL or MariaDB server is set read-only, or its address answers from one that is: what do callers who write notice? Nothing. */
 import { commitLedger, DeadlineError } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
-import { type MysqlStage, mysqlStage, type WrappedPool } from './mysql-stage.ts'
+import type { WrappedPool } from './mysql-stage.ts'
+import { onMysqlStage } from './on-stage.ts'
 
 describe.each(flavours)('%s', (flavour) => {
-	let at: MysqlStage
-	beforeAll(async () => {
-		at = await mysqlStage(flavour)
-	})
-	afterAll(() => at?.close())
-	beforeEach(async () => {
-		await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
-		at.proxy.resetCounters()
-	})
-	afterEach(async () => {
-		await at.ask('SET GLOBAL read_only = 0')
-		await at.leaveNothing()
-	})
+	const at = onMysqlStage(flavour)
+	afterEach(() => at.ask('SET GLOBAL read_only = 0'))
 
-	const ids = async () => (await at.ask<{ id: number }>('SELECT id FROM written ORDER BY id')).map(({ id }) => id)
 	const write = (pool: WrappedPool, id: number) => pool.query('INSERT INTO written VALUES (?)', [id])
 	const transaction = (pool: WrappedPool, id: number) =>
 		pool.transaction(async (tx) => {
@@ -54,7 +43,7 @@ describe.each(flavours)('%s', (flavour) => {
 			expect(at.proxy.seen.statementsLike('INSERT')).toBeLessThanOrEqual(4)
 			await at.ask(off)
 			await Promise.all(writes)
-			expect(await ids()).toEqual(Array.from({ length: 24 }, (_, at) => at + 1))
+			expect(await at.ids()).toEqual(Array.from({ length: 24 }, (_, at) => at + 1))
 			expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, outages: 1, endpoint: { state: 'up' } })
 		},
 	)
@@ -71,7 +60,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await until(() => pool.holdfast.stats().endpoint.lastFault?.kind === 'read_only', { what: 'the refusal' })
 		await at.ask(`SET GLOBAL ${name} = 0`)
 		await Promise.all(writes)
-		expect(await ids()).toEqual([1, 2, 3, 4])
+		expect(await at.ids()).toEqual([1, 2, 3, 4])
 
 		const asked = pool.transaction((tx) => tx.query('INSERT INTO written VALUES (5)'), { readOnly: true })
 		await expect(asked).rejects.toMatchObject({ errno: 1792 })
@@ -94,7 +83,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const borrowed = await borrowing
 		await borrowed.query('INSERT INTO written VALUES (2)')
 		borrowed.release()
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 	})
 
 	test('whom read_only does not bind writes on', async () => {
@@ -106,7 +95,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await noticed(pool)
 		await write(pool, 2)
 		expect(pool.holdfast.stats().outages).toBe(0)
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 	})
 
 	test('reads go on while the server takes no writes: those that wait already, new ones, and read-only transactions', async () => {
@@ -125,7 +114,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await at.ask('SET GLOBAL read_only = 0')
 		for (const holder of holders) holder.release()
 		await write4
-		expect(await ids()).toEqual([1, 2, 4])
+		expect(await at.ids()).toEqual([1, 2, 4])
 	})
 
 	test('a read that goes on elsewhere leaves its line: it fills no queueLimit, and its connection comes back to whom it belongs', async () => {
@@ -143,7 +132,7 @@ describe.each(flavours)('%s', (flavour) => {
 		await at.ask('SET GLOBAL read_only = 0')
 		holder.release()
 		await Promise.all(writes)
-		expect(await ids()).toEqual([1, 3, 4])
+		expect(await at.ids()).toEqual([1, 3, 4])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
 	})
 
@@ -160,7 +149,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await read).toMatchObject([[{ n: 1 }], {}])
 		await at.ask('SET GLOBAL read_only = 0')
 		await wrote
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
 	})
 
@@ -178,7 +167,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(late.cause).toMatchObject({ code: 'HOLDFAST_NO_HOST', cause: { errno: 1290 } })
 		await at.ask('SET GLOBAL read_only = 0')
 		await waiting
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0 })
 	})
 
@@ -198,6 +187,6 @@ describe.each(flavours)('%s', (flavour) => {
 		await doubtful
 		expect(lost.hits).toBe(1)
 		expect(pool.holdfast.stats().resolved).toEqual({ applied: 1, notApplied: 0, unresolved: 0 })
-		expect(await ids()).toEqual([1, 2])
+		expect(await at.ids()).toEqual([1, 2])
 	})
 })

@@ -1,66 +1,33 @@
 /** The server dies under load and comes back: does anybody notice? */
-
-import type { HoldfastPool } from 'holdfast/pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { startLoad } from './load.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-	await at.ask('CREATE TABLE kept (id int PRIMARY KEY, n int NOT NULL)')
-})
-afterAll(() => at.close())
-afterEach(() => at.leaveNothing())
+const at = staged(stage)
+beforeAll(() => at.ask('CREATE TABLE kept (id int PRIMARY KEY, n int NOT NULL)'))
 
-/** 50 workers that read and write until they are told to stop. Resolves with how many operations each kind had, and every error. */
-function load(pool: HoldfastPool) {
-	const state = { done: 0, errors: [] as unknown[], stopped: false }
-	const worker = async (id: number) => {
-		while (!state.stopped) {
-			try {
-				if (id % 2 === 0) await pool.query('SELECT count(*) FROM kept')
-				else {
-					await pool.query({
-						text: 'INSERT INTO kept VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET n = excluded.n',
-						values: [id],
-						idempotent: true,
-					})
-				}
-				state.done += 1
-			} catch (error) {
-				state.errors.push(error)
-			}
-		}
-	}
-	const workers = Array.from({ length: 50 }, (_, id) => worker(id))
-	return {
-		state,
-		/** Resolves once so many more operations are done. */
-		more: (count: number) => {
-			const goal = state.done + count
-			return until(() => state.done >= goal || state.errors.length > 0, { what: `${count} more operations`, timeoutMs: 30_000 })
-		},
-		stop: async () => {
-			state.stopped = true
-			await Promise.all(workers)
-			return state
-		},
-	}
+const upsert = 'INSERT INTO kept VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET n = excluded.n'
+/** 50 workers that read and write on ten connections, straight to the server. */
+function loaded() {
+	const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 10 })
+	const reads = () => pool.query('SELECT count(*) FROM kept')
+	const writes = (id: number) => pool.query({ text: upsert, values: [id % 50], idempotent: true })
+	return { pool, load: startLoad([reads, writes], 50) }
 }
 
 test.each(['kill', 'fast', 'immediate'] as const)(
 	'50 workers with reads and idempotent writes meet no error over five restarts (%s)',
 	async (how) => {
-		const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 10 })
-		const running = load(pool)
+		const { pool, load } = loaded()
 		for (let round = 1; round <= 5; round++) {
-			await running.more(200)
+			await load.more()
 			await at.server.restart(how)
 		}
-		await running.more(200)
-		const { errors } = await running.stop()
-		expect(errors).toEqual([])
+		await load.more()
+		await load.stop()
+		expect(load.errors).toEqual([])
 		expect(pool.totalCount).toBe(10)
 		expect(pool.idleCount).toBe(10)
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0, endpoint: { state: 'up' } })
@@ -68,13 +35,13 @@ test.each(['kill', 'fast', 'immediate'] as const)(
 )
 
 test('the death of one backend (kill -9, which makes the server recover) reaches nobody', async () => {
-	const pool = at.wrap({}, { host: at.server.host, port: at.server.port, max: 10 })
-	const running = load(pool)
-	await running.more(200)
+	const { load } = loaded()
+	await load.more()
 	const victim = (await at.ask<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name = 'under test' LIMIT 1"))[0]
 	await at.server.killBackend(victim?.pid as number)
-	await running.more(500)
-	expect((await running.stop()).errors).toEqual([])
+	await load.more(10)
+	await load.stop()
+	expect(load.errors).toEqual([])
 })
 
 test('terminated backends are no outage: their work is run again, and the others are not replaced', async () => {

@@ -1,21 +1,16 @@
 /** Faults while the endpoint is up: are retries bounded, and are they never multiplied? */
 import { createScheduler, retry, retryReport, stop, wait } from 'holdfast'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeAll, beforeEach, expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
+const at = staged(stage)
 beforeAll(async () => {
-	at = await stage()
 	await at.ask(`CREATE FUNCTION fail(code text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING errcode = code, message = 'as ordered'; END $$;
 		CREATE TABLE written (id int)`)
 })
-afterAll(() => at.close())
-beforeEach(async () => {
-	await at.ask('TRUNCATE written')
-	at.proxy.resetCounters()
-})
-afterEach(() => at.leaveNothing())
+beforeEach(() => at.ask('TRUNCATE written'))
 
 const seen = (text: string) => at.proxy.seen.statementsLike(text)
 const ended = (call: Promise<unknown>) => call.catch((error: unknown) => error)

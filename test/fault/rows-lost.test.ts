@@ -2,16 +2,11 @@
 import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { type Stage, stage } from './stage.ts'
 
-let at: Stage
-beforeAll(async () => {
-	at = await stage()
-})
-afterAll(() => at.close())
-beforeEach(() => at.proxy.resetCounters())
-afterEach(() => at.leaveNothing())
+const at = staged(stage)
 
 const series = 'SELECT generate_series(1, 6)::int AS n'
 

@@ -1,15 +1,11 @@
 /** What does a connection of knex get again that replaces a lost one? knex's own `afterCreate`, then `onConnect`. */
 import type { ClientBase } from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type KnexStage, knexStage } from './knex-stage.ts'
+import { knexStage } from './knex-stage.ts'
 
-let at: KnexStage
-beforeAll(async () => {
-	at = await knexStage()
-})
-afterAll(() => at.close())
-afterEach(() => at.leaveNothing())
+const at = staged(knexStage)
 
 test('each new connection gets searchPath and afterCreate of knex and then onConnect, before any statement or transaction', async () => {
 	const order: string[] = []

@@ -112,10 +112,8 @@ export async function migrationStage(product: Product): Promise<MigrationStage> 
 		},
 		async begin() {
 			database = await server.createDatabase('migrations')
-			proxy.resetCounters()
 		},
 		async leaveNothing() {
-			await proxy.accept()
 			for (const knex of instances) await knex.destroy()
 			await until(() => schedulers.every((scheduler) => scheduler.stats().waits === 0), { what: 'no wait to be left on the scheduler' })
 			const left = sessionsLeft[isPostgres ? 'postgres' : 'mysql'](database)

@@ -1,9 +1,8 @@
 /** What is a load that an outage must not show through? Workers that read and write without a pause, each write with an id of its own. */
-import type { HoldfastPool } from 'holdfast/pg'
 import { until } from '../support/until.ts'
 
 /** One thing that a worker does over and over; it resolves when it is done. `id` is unique. */
-export type Piece = (pool: HoldfastPool, id: number) => Promise<unknown>
+export type Piece = (id: number) => PromiseLike<unknown>
 
 export interface Load {
 	/** What callers were told beside success. */
@@ -17,7 +16,7 @@ export interface Load {
 }
 
 /** Starts workers, each with one of these pieces. */
-export function startLoad(pool: HoldfastPool, pieces: readonly Piece[], workers = 12): Load {
+export function startLoad(pieces: readonly Piece[], workers = 12): Load {
 	const errors: unknown[] = []
 	const done: number[] = []
 	const counts = Array.from({ length: workers }, () => 0)
@@ -29,7 +28,7 @@ export function startLoad(pool: HoldfastPool, pieces: readonly Piece[], workers 
 			lastId += 1
 			const id = lastId
 			try {
-				await pieces[worker % pieces.length]!(pool, id)
+				await pieces[worker % pieces.length]!(id)
 				done.push(id)
 			} catch (error) {
 				errors.push(error)
