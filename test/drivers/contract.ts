@@ -1,6 +1,7 @@
 /** What must every driver keep, whatever its database? The promises of a wrapped pool, in words that fit all of them. */
 import { HoldfastError } from 'holdfast'
 import { beforeAll, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { until } from '../support/until.ts'
 
 /** What the contract needs of a driver, in that driver's own SQL. */
@@ -46,12 +47,6 @@ export interface SubjectTransaction {
 	savepoint<R>(fn: (tx: SubjectTransaction) => Promise<R>): Promise<R>
 	onCommit(callback: () => unknown): void
 }
-
-const caught = (call: Promise<unknown>) =>
-	call.then(
-		() => undefined,
-		(error: unknown) => error,
-	)
 
 /** Registers the tests of the contract for one driver. */
 export function contract(name: string, subject: () => Subject): void {

@@ -8,14 +8,10 @@ import mysql from 'mysql2'
 import pg from 'pg'
 import { describe, expect, test, vi } from 'vitest'
 import type { KnexInstance } from '../../drivers/knex/shape.ts'
+import { caught } from '../support/caught.ts'
 import { until } from '../support/until.ts'
 import { knexGround, type Product } from './knex-side-by-side.ts'
 
-const caught = (call: PromiseLike<unknown>) =>
-	call.then(
-		() => undefined,
-		(error: unknown) => error as Error & { code?: string },
-	)
 const numbers = (knex: Knex) => [knex.client.pool.numUsed(), knex.client.pool.numFree(), knex.client.pool.numPendingAcquires()]
 
 // Its package is not needed, for it is never asked to connect.

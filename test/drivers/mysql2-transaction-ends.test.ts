@@ -3,6 +3,7 @@ import { commitLedger, createScheduler, type PoolOptions, retryReport } from 'ho
 import { type HoldfastPool, holdfast } from 'holdfast/mysql2'
 import mysql, { type Connection, type PoolOptions as MysqlPoolOptions, type Pool } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { flavours, type MysqlServer, startMysql } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
 
@@ -38,11 +39,6 @@ describe.each(flavours)('%s', (flavour) => {
 		return pool
 	}
 	const ids = async () => (await server.query<{ id: number }>('SELECT id FROM t ORDER BY id')).map(({ id }) => id)
-	const caught = (call: Promise<unknown>) =>
-		call.then(
-			() => undefined,
-			(error: unknown) => error as Error & { code?: string; errno?: number; cause?: { code?: string } },
-		)
 
 	/** The rival holds row 2, and asks for row 1 once the transaction has it; having written more, it is not the victim. */
 	async function trap() {

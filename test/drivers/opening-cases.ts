@@ -5,6 +5,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Opening } from '../../drivers/pg/opening.ts'
 import type { PgClient } from '../../drivers/pg/shape.ts'
+import { caught } from '../support/caught.ts'
 import { accidentMark } from '../support/leaks.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { type FaultProxy, type Intercept, startProxy } from '../support/proxy.ts'
@@ -22,11 +23,6 @@ export interface OpeningGround {
 type Query = (...given: unknown[]) => unknown
 
 const application_name = 'opening'
-const caught = (call: Promise<unknown>): Promise<{ message?: string; code?: string; position?: string } | undefined> =>
-	call.then(
-		() => undefined,
-		(error) => error,
-	)
 
 /** Registers the tests for one version of pg. */
 export function openingKept(version: string, about: () => OpeningGround): void {

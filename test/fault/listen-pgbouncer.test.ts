@@ -2,23 +2,16 @@
 import { createScheduler, HoldfastError } from 'holdfast'
 import { type HoldfastOptions, holdfast, type Notification } from 'holdfast/pg'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { accidentMark } from '../support/leaks.ts'
+import { afterAll, expect, test } from 'vitest'
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
+import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { stage } from './stage.ts'
 
-let at: Stage
+const at = staged(stage)
 const bouncers: PgBouncer[] = []
-const accidents = accidentMark()
-beforeAll(async () => {
-	at = await stage()
-})
-afterEach(() => accidents.assertNone())
 afterAll(async () => {
-	accidents.stop()
 	for (const bouncer of bouncers) await bouncer.stop()
-	await at.close()
 })
 
 async function through(mode: 'transaction' | 'session', poolSize: number, options: HoldfastOptions = {}) {

@@ -17,8 +17,8 @@ interface OnMysql {
 }
 
 /** Registers the hooks. The stage is there once `beforeAll` has run. */
-export function onStage(settings?: Record<string, string>): WritingStage {
-	const at = staged(() => stage(settings))
+export function onStage(major?: 14 | 16 | 18): WritingStage {
+	const at = staged(() => stage({}, major))
 	beforeEach(() => at.ask(tables()))
 	return Object.assign(at, writing(at))
 }

@@ -2,29 +2,18 @@
 import { createScheduler } from 'holdfast'
 import { holdfast } from 'holdfast/pg'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { accidentMark } from '../support/leaks.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { until } from '../support/until.ts'
-import { type Stage, stage } from './stage.ts'
+import { onStage } from './on-stage.ts'
 
-let at: Stage
+const at = onStage()
 let bouncer: PgBouncer
-const accidents = accidentMark()
 beforeAll(async () => {
-	at = await stage()
 	// Before 1.21 it knows nothing of prepared statements.
 	bouncer = await startPgBouncer(at.server, 3)
 })
-beforeEach(async () => {
-	await at.ask('DROP TABLE IF EXISTS written; CREATE TABLE written (id int)')
-})
-afterEach(() => accidents.assertNone())
-afterAll(async () => {
-	accidents.stop()
-	await bouncer?.stop()
-	await at.close()
-})
+afterAll(() => bouncer?.stop())
 
 const pools = (count: number) => {
 	const scheduler = createScheduler()

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { postgresConversation } from '../support/postgres-frames.ts'
+import { cutUp } from './cut-up.ts'
 
 const frame = (type: string, ...parts: (string | Buffer)[]) => {
 	const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)))
@@ -32,16 +33,6 @@ const fromServer = Buffer.concat([
 	frame('C', 'COMMIT'),
 	frame('E', 'SFATAL', 'C57P01', 'Mterminating connection', ''),
 ])
-
-const cutUp = (bytes: Buffer, sizes: number[]) => {
-	const pieces: Buffer[] = []
-	let at = 0
-	for (const size of sizes) {
-		pieces.push(bytes.subarray(at, at + size))
-		at += size
-	}
-	return [...pieces, bytes.subarray(at)]
-}
 
 test('the same messages come out however the bytes are cut up, and no byte is lost', () => {
 	fc.assert(

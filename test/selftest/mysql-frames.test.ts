@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { mysqlConversation } from '../support/mysql-frames.ts'
 import type { Message } from '../support/protocol.ts'
+import { cutUp } from './cut-up.ts'
 
 const packet = (sequence: number, ...parts: (string | Buffer | number[])[]) => {
 	const body = Buffer.concat(parts.map((part) => Buffer.from(part as string)))
@@ -34,16 +35,6 @@ const column = packet(9, 'def...')
 const query = (sql: string) => packet(0, [3], sql)
 
 const show = ({ type, text, tag, code }: Message) => [type, tag ?? code ?? text].filter((part) => part !== undefined).join(' ')
-
-const cutUp = (bytes: Buffer, sizes: readonly number[]) => {
-	const pieces: Buffer[] = []
-	let at = 0
-	for (const size of sizes) {
-		pieces.push(bytes.subarray(at, at + size))
-		at += size
-	}
-	return [...pieces, bytes.subarray(at)]
-}
 
 /** One conversation: who sends what, and what is read of it. */
 type Script = readonly (readonly ['client' | 'server', Buffer, readonly string[]])[]

@@ -2,18 +2,11 @@
 import { Readable } from 'node:stream'
 import mysql, { type Connection, type ConnectionOptions, type ResultSetHeader } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { flavours, type MysqlServer, startMysql } from '../support/mysql.ts'
 import type { Message } from '../support/protocol.ts'
 import { type FaultProxy, startProxy } from '../support/proxy.ts'
 import { until } from '../support/until.ts'
-
-type Failure = Error & { code?: string; errno?: number }
-
-const failure = (promise: Promise<unknown>) =>
-	promise.then(
-		() => undefined,
-		(error: Failure) => error,
-	)
 
 describe.each(flavours)('%s', (flavour) => {
 	let server: MysqlServer
@@ -64,7 +57,7 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(said()).toEqual(['COM_QUERY DELETE FROM t WHERE id = 2; SE', 'OK DELETE', ...one, 'ResultSetEnd SELECT', 'OK COMMIT'])
 		await connection.query('CALL two()')
 		expect(said()).toEqual(['COM_QUERY CALL two()', ...one, 'ResultSetEnd CALL', ...one, 'ResultSetEnd CALL', 'OK CALL'])
-		expect((await failure(connection.query('INSERT INTO t VALUES (1, NULL)')))?.errno).toBe(1062)
+		expect((await caught(connection.query('INSERT INTO t VALUES (1, NULL)')))?.errno).toBe(1062)
 		expect(said().at(-1)).toBe('ERR 1062')
 		await connection.ping()
 		expect(said()).toEqual(['COM_PING', 'OK'])
@@ -130,7 +123,7 @@ describe.each(flavours)('%s', (flavour) => {
 			await connection.query('START TRANSACTION')
 			await connection.query('INSERT INTO t VALUES (?, NULL)', [id])
 			const cut = proxy.intercept(rule)
-			const lost = await failure(connection.query('COMMIT'))
+			const lost = await caught(connection.query('COMMIT'))
 			expect([cut.hits, lost?.code]).toEqual([1, expect.stringMatching(/ECONNRESET|PROTOCOL_CONNECTION_LOST/)])
 			cut.remove()
 			await until(async () => (await server.connections()).length === 0, { what: 'the session to be over on the server' })
@@ -143,8 +136,8 @@ describe.each(flavours)('%s', (flavour) => {
 		await connection.query('START TRANSACTION')
 		await connection.query('INSERT INTO t VALUES (1, NULL)')
 		proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'COMMIT', action: 'cut before', onHit: () => server.kill() })
-		expect(await failure(connection.query('COMMIT'))).toBeDefined()
-		expect((await failure(connect()))?.code).toMatch(/ECONNRESET|PROTOCOL_CONNECTION_LOST/)
+		expect(await caught(connection.query('COMMIT'))).toBeDefined()
+		expect((await caught(connect()))?.code).toMatch(/ECONNRESET|PROTOCOL_CONNECTION_LOST/)
 		await server.start()
 		expect(await server.query('SELECT id FROM t', 'holdfast')).toEqual([{ id: 1 }])
 	})
@@ -152,7 +145,7 @@ describe.each(flavours)('%s', (flavour) => {
 	test('a reply that vanishes leaves the caller waiting, and the row in the table', async () => {
 		const connection = await connect()
 		const hole = proxy.intercept({ from: 'server', match: ({ tag }) => tag === 'INSERT', action: 'black hole' })
-		const waiting = failure(connection.query('INSERT INTO t VALUES (1, NULL)'))
+		const waiting = caught(connection.query('INSERT INTO t VALUES (1, NULL)'))
 		await until(() => hole.hits === 1, { what: 'the reply to vanish' })
 		expect(await server.query('SELECT id FROM t', 'holdfast')).toEqual([{ id: 1 }])
 		proxy.resetAll()

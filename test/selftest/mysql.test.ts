@@ -1,14 +1,9 @@
 /** Do the MySQL and MariaDB servers that the tests hurt behave: keep their data, die whole, come back on their port, leave nothing behind? */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import mysql from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Caught, caught } from '../support/caught.ts'
 import { flavours, type MysqlServer, sharedMysql, startMysql } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
-
-type Failure = Error & { code?: string; errno?: number }
 
 const reachable = async (port: number) => {
 	try {
@@ -16,7 +11,7 @@ const reachable = async (port: number) => {
 		await connection.end()
 		return true
 	} catch (error) {
-		const { code, message } = error as Failure
+		const { code, message } = error as Caught
 		return code === 'ECONNREFUSED' ? false : `${code} ${message}`
 	}
 }
@@ -26,12 +21,6 @@ const connect = async (server: MysqlServer) => {
 	connection.on('error', () => {})
 	return connection
 }
-
-const failure = (promise: Promise<unknown>) =>
-	promise.then(
-		() => undefined,
-		(error: Failure) => error,
-	)
 
 describe.each(flavours)('%s', (flavour) => {
 	let server: MysqlServer
@@ -53,11 +42,11 @@ describe.each(flavours)('%s', (flavour) => {
 	test('the account of the tests is no administrator: read_only binds it, and the server keeps no place for it', async () => {
 		await server.applySettings({ read_only: 1 })
 		const connection = await connect(server)
-		const refused = await failure(connection.query(`INSERT INTO ${database}.kept VALUES (2)`))
+		const refused = await caught(connection.query(`INSERT INTO ${database}.kept VALUES (2)`))
 		expect(refused?.errno).toBe(1290)
 		await server.applySettings({ read_only: 0, max_connections: flavour === 'mysql' ? 2 : 10 })
 		const crowd = [connection]
-		const full = await failure(
+		const full = await caught(
 			(async () => {
 				for (;;) crowd.push(await connect(server))
 			})(),
@@ -82,7 +71,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const connection = await connect(server)
 		await connection.query('START TRANSACTION')
 		await connection.query(`INSERT INTO ${database}.kept VALUES (3)`)
-		const busy = failure(connection.query('SELECT SLEEP(60)'))
+		const busy = caught(connection.query('SELECT SLEEP(60)'))
 		await until(async () => (await server.connections()).some(({ info }) => info?.includes('SLEEP')), { what: 'the long query to begin' })
 		await server.kill()
 		expect(await reachable(server.port)).toBe(false)
@@ -96,7 +85,7 @@ describe.each(flavours)('%s', (flavour) => {
 		const witness = await connect(server)
 		await server.killConnection(victim.threadId)
 		expect((await server.connections()).map(({ id }) => id)).toEqual([witness.threadId])
-		expect(await failure(victim.query('SELECT 1'))).toBeInstanceOf(Error)
+		expect(await caught(victim.query('SELECT 1'))).toBeInstanceOf(Error)
 		await witness.query('SELECT 1')
 		await witness.end()
 	})
@@ -146,23 +135,6 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test('a server that cannot start says why, at once', async () => {
 		await expect(startMysql({ flavour, settings: { no_such_setting: '1' } })).rejects.toThrow('no-such-setting')
-	})
-
-	test.each(['SIGINT', 'SIGKILL'] as const)('a program ended by %s leaves no server and no folder behind', async (signal) => {
-		const program = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'mysql-owner.ts'), flavour], {
-			stdio: ['ignore', 'pipe', 'inherit'],
-		})
-		let said = ''
-		program.stdout.on('data', (chunk: Buffer) => {
-			said += chunk
-		})
-		const ended = once(program, 'exit')
-		const line = await until(() => said.includes('\n') && said, { what: 'the program to start its server', timeoutMs: 60_000 })
-		const { port, folder } = JSON.parse(line) as { port: number; folder: string }
-		expect(await reachable(port)).toBe(true)
-		program.kill(signal)
-		expect(await ended).toEqual([null, signal])
-		await until(async () => (await reachable(port)) === false && !existsSync(join(folder, '..')), { what: 'server and folder to be gone' })
 	})
 })
 

@@ -1,8 +1,4 @@
 /** Do the servers that the tests hurt behave: keep their data, die whole, come back on their port, leave nothing behind? */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, sharedPostgres, startPostgres } from '../support/postgres.ts'
@@ -136,21 +132,4 @@ test('a given server is used and cannot be hurt', async () => {
 		else process.env.HOLDFAST_PG_URL = before
 		await own.dispose()
 	}
-})
-
-test.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('a program ended by %s leaves no server and no folder behind', async (signal) => {
-	const program = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'owner.ts')], {
-		stdio: ['ignore', 'pipe', 'inherit'],
-	})
-	let said = ''
-	program.stdout.on('data', (chunk: Buffer) => {
-		said += chunk
-	})
-	const ended = once(program, 'exit')
-	const line = await until(() => said.includes('\n') && said, { what: 'the program to start its server', timeoutMs: 30_000 })
-	const { port, folder } = JSON.parse(line) as { port: number; folder: string }
-	expect(await reachable(port)).toBe(true)
-	program.kill(signal)
-	expect(await ended).toEqual([null, signal])
-	await until(async () => (await reachable(port)) === false && !existsSync(join(folder, '..')), { what: 'server and folder to be gone' })
 })
