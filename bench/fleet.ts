@@ -18,7 +18,7 @@ export interface FleetWish {
 const sizes = [10, 100, 1_000, 10_000]
 // The size at which Holdfast has to prove itself: issue 6, "Must show", 3.
 const judgedSize = 10_000
-// A tenth of everything: the others make more than the simulation can bear.
+// On a server of a tenth of the size, with ten connections for each of its queries that could run at a time.
 const metastableSize = 100
 const mostOfAccepted = 1.5
 const mostOfLeastPossible = 1.3

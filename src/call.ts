@@ -29,6 +29,9 @@ const askAtLeastMs = 2_000
 /** Waiting longer, or again, is not for somebody further out: the deadline has passed, or the work may have been done. */
 const isFinal = (error: unknown): boolean => error instanceof DeadlineError || error instanceof InDoubtError
 
+/** A time limit of the client's has ended the attempt, and its connection with it. */
+const isCut = ({ kind, scope }: Fault): boolean => scope === 'connection' && (kind === 'attempt_timeout' || kind === 'statement_timeout')
+
 /** What a call has behind it. Most calls succeed at once and have none. */
 interface History {
 	/** The number of the attempt that runs, or that waits for its connection. */
@@ -80,8 +83,9 @@ export class Call {
 
 	/** Where the failed attempt stands with the policy: returns once the next may start, or throws what the caller gets. */
 	async next(error: unknown, fault: Fault, phase: Phase, work: Repeatability, doubt?: Doubt): Promise<void> {
-		const { scheduler, counters, when, wait, stop, ending, onRetry, budget } = this.#policy
+		const { scheduler, counters, cutWork, when, wait, stop, ending, onRetry, budget } = this.#policy
 		const history = this.past()
+		if (isCut(fault)) cutWork.cut(counters.attempts, scheduler.clock.now() - this.#startedAtMs - history.waitedMs)
 		history.failed += 1
 		history.faults.push(fault)
 		if (history.faults.length > keptFaults) history.faults.shift()

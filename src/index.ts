@@ -15,7 +15,7 @@ export {
 } from './errors.ts'
 export type { Fault, FaultKind, FaultScope, Outcome, Phase } from './fault.ts'
 export type { Priority } from './options.ts'
-export type { EndpointReport, EndpointState } from './outage/endpoint.ts'
+export type { EndpointReport, EndpointState } from './outage/endpoint-report.ts'
 export type { RetryBudgetOptions } from './outage/retry-budget.ts'
 export { createScheduler, type Scheduler, type SchedulerOptions } from './outage/scheduler.ts'
 export type { PoolOptions } from './pool-options.ts'

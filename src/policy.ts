@@ -3,6 +3,7 @@ import type { ClassifyOptions } from './classify/classify.ts'
 import type { Turns } from './conflict/turns.ts'
 import type { Fault, Phase } from './fault.ts'
 import type { Priority } from './options.ts'
+import type { CutWork } from './outage/cut-work.ts'
 import type { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
 import type { RetryBudget } from './outage/retry-budget.ts'
@@ -29,6 +30,7 @@ export interface Policy {
 	readonly turns: Turns
 	readonly budget: RetryBudget
 	readonly counters: Counters
+	readonly cutWork: CutWork
 	readonly priority: Priority
 	readonly deadlineMs: number
 	readonly stop: Stop

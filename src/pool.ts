@@ -10,6 +10,7 @@ import type { Links } from './liveness/links.ts'
 import type { Lookout } from './liveness/lookout.ts'
 import { lookoutsOf } from './liveness/lookouts.ts'
 import { Checkout } from './outage/checkout.ts'
+import { CutWork } from './outage/cut-work.ts'
 import { Ending } from './outage/ending.ts'
 import type { Endpoint } from './outage/endpoint.ts'
 import { Freshness } from './outage/freshness.ts'
@@ -63,6 +64,7 @@ export class PoolCore<C extends object> {
 			turns: turnsOf(this.#endpoint, scheduler),
 			budget: scheduler.budget(this.#endpoint),
 			counters: new Counters(),
+			cutWork: new CutWork(this.#endpoint),
 			priority: options.priority ?? 'normal',
 			deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
 			stop: options.stop ?? (() => false),

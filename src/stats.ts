@@ -1,7 +1,7 @@
 /** What has happened on this pool so far? The counts behind `pool.holdfast.stats()`. */
 import type { FaultKind } from './fault.ts'
 import type { HostReport } from './hosts/list.ts'
-import type { EndpointReport } from './outage/endpoint.ts'
+import type { EndpointReport } from './outage/endpoint-report.ts'
 
 /** Counts since the pool was wrapped. */
 export interface Stats {

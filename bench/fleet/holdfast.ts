@@ -139,7 +139,9 @@ class HoldfastClient implements Client {
 	}
 
 	#read(session: Session, done: (error: Error | undefined) => void): void {
-		const { wakeUps, clock } = this.#core.policy.scheduler
+		const { scheduler, counters } = this.#core.policy
+		const { wakeUps, clock } = scheduler
+		counters.attempts += 1
 		const { attemptTimeoutMs } = this.#core
 		const cut = () => {
 			session.close()

@@ -17,6 +17,8 @@ export interface Scenario {
 	/** The run, in milliseconds: it begins before 0 with processes that have no connection yet. */
 	readonly fromMs: number
 	readonly toMs: number
+	/** The calls a second grow evenly from none for so long at the beginning. */
+	readonly rampMs?: number
 }
 
 export const binMs = 250
@@ -38,7 +40,7 @@ export interface Series {
 }
 
 export async function simulate(scenario: Scenario, kind: Kind, processes: number, seed: number): Promise<Series> {
-	const { fromMs, toMs, capacity, fate, callsPerSecond } = scenario
+	const { fromMs, toMs, capacity, fate } = scenario
 	const simulation = new Simulation(seed, fromMs)
 	const bins = Math.ceil((toMs - fromMs) / binMs)
 	const counter = () => new Array<number>(bins).fill(0)
@@ -70,7 +72,7 @@ export async function simulate(scenario: Scenario, kind: Kind, processes: number
 	let calls = 0
 	const call = () => {
 		calls += 1
-		simulation.setTimer(call, fromMs + (calls * 1_000) / callsPerSecond - simulation.now())
+		simulation.setTimer(call, fromMs + timeOfCall(calls, scenario) - simulation.now())
 		waiting += 1
 		fleet[Math.floor(simulation.random() * processes)]?.call((answered) => {
 			waiting -= 1
@@ -86,4 +88,12 @@ export async function simulate(scenario: Scenario, kind: Kind, processes: number
 		seen.waiting[bin] = waiting
 	}
 	return { fromMs, ...seen, wasted: server.wasted }
+}
+
+/** When the call with this number, from 0, comes in: milliseconds since the beginning. */
+function timeOfCall(number: number, { callsPerSecond, rampMs = 0 }: Scenario): number {
+	const perMs = callsPerSecond / 1_000
+	// While the rate grows evenly, the calls so far grow with the square of the time.
+	const whileGrowing = (rampMs * perMs) / 2
+	return number < whileGrowing ? Math.sqrt((2 * number * rampMs) / perMs) : rampMs + (number - whileGrowing) / perMs
 }

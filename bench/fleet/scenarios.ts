@@ -35,15 +35,18 @@ export const crash: Scenario = {
 
 /**
  * A server that never crashes, and is slow for some seconds. Queries run into the clients' time limit, which costs them their connections;
- * the logins that follow take the processors from the queries, and so the server stays slow after the cause has gone.
+ * the logins that follow, and the queries that nobody waits for any more, take the processors from the others, and so the server stays slow
+ * after the cause has gone. Before, it has 40 % to spare: the calls grow slowly to that, so that everybody is at ease when it begins.
  */
 export const metastable: Scenario = {
 	...common,
 	name: 'metastable',
-	capacity: { ...capacity, connectsPerSecond: 200, backlog: 410, sessions: 2_000, queriesPerSecond: 1_000, sharesProcessors: true },
+	capacity: { ...capacity, connectsPerSecond: 400, backlog: 410, sessions: 2_000, queriesPerSecond: 1_000, sharesProcessors: true },
 	fate: { slow: { fromMs: 0, toMs: 5_000, share: 0.3 }, readyAtMs: 5_000 },
-	callsPerSecond: 700,
+	callsPerSecond: 600,
 	queryTimeoutMs: 1_000,
+	fromMs: -40_000,
+	rampMs: 25_000,
 	toMs: 60_000,
 }
 

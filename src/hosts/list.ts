@@ -1,7 +1,8 @@
 /** What is known of the servers of one list? Shared by all pools of a scheduler that have the same list and want the same of it. */
 import type { ServerRole } from '../contract.ts'
 import type { FaultKind } from '../fault.ts'
-import type { Endpoint, EndpointState } from '../outage/endpoint.ts'
+import type { Endpoint } from '../outage/endpoint.ts'
+import type { EndpointState } from '../outage/endpoint-report.ts'
 import { addressOf, type Host } from './host.ts'
 import type { Wanted } from './role.ts'
 

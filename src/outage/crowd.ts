@@ -42,6 +42,12 @@ export class Crowd {
 		if (answers.has(kind)) this.#stoodInLine(tookMs)
 	}
 
+	/** Those who were let in get no answer within so long: they stand in line inside. */
+	overloaded(afterMs: number): void {
+		this.#goneAtMs = this.#clock.now() + gatheredForMs
+		this.#stoodInLine(afterMs)
+	}
+
 	#stoodInLine(tookMs: number): void {
 		// Who was never let in before does not know what is slow here.
 		const usualMs = this.#fastestMs === Number.POSITIVE_INFINITY ? tookMs : this.#fastestMs

@@ -2,11 +2,9 @@
 import type { Clock } from '../clock.ts'
 import type { Fault } from '../fault.ts'
 import { Crowd } from './crowd.ts'
+import type { EndpointReport, EndpointState } from './endpoint-report.ts'
 import { firstWindow, type Probing, probeDelayMs, widerWindow } from './probing.ts'
 import type { WakeUp, WakeUps } from './wakeups.ts'
-
-/** `suspect`: not reached yet, or a connection was lost; the next connection attempt decides. */
-export type EndpointState = 'suspect' | 'up' | 'down' | 'recovering'
 
 /** Somebody (a pool) whose callers need a connection. */
 export interface Seeker {
@@ -26,18 +24,6 @@ export interface Permit {
 	abandoned(): void
 	/** The attempt failed for a reason that hits everybody. */
 	failed(fault: Fault, error: unknown): void
-}
-
-/** What `stats()` tells of an endpoint. */
-export interface EndpointReport {
-	readonly address: string
-	readonly state: EndpointState
-	/** Outages seen: times it went down. */
-	readonly outages: number
-	/** Connection attempts made through the gate. */
-	readonly connectAttempts: number
-	/** The kind of the last fault that hit the endpoint; undefined while none did. */
-	readonly lastFault: Fault | undefined
 }
 
 // The kinds after which a connection that still looks alive belongs to a server that is going or gone. After the others
@@ -144,6 +130,15 @@ export class Endpoint {
 			this.state = 'suspect'
 			this.#window = firstWindow
 		}
+	}
+
+	/**
+	 * Most work is given up on, after so long without an answer: each further connection makes the others wait longer. The next attempt is
+	 * made at once all the same, for it tells whether there is a server.
+	 */
+	overloaded(afterMs: number): void {
+		this.#crowd.overloaded(afterMs)
+		this.#window = firstWindow
 	}
 
 	/**

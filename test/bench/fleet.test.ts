@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { measure } from '../../bench/fleet/measure.ts'
 import { picture } from '../../bench/fleet/picture.ts'
 import { type Scenario, type Series, simulate } from '../../bench/fleet/run.ts'
-import { crash } from '../../bench/fleet/scenarios.ts'
+import { crash, metastable } from '../../bench/fleet/scenarios.ts'
 import { leastPossible, ours, theirs } from '../../bench/fleet/sides.ts'
 
 // A crash of the same shape on a server a hundred times smaller, so that a hundred processes are to it what ten thousand are to the large one.
@@ -65,4 +65,27 @@ test('Holdfast is as soon back as is possible, and asks less of the server than 
 	expect(mine.atTheEnd).toBeGreaterThan(0.95)
 	expect(mine.peakAfter).toBeLessThan(hammering.peakAfter / 4)
 	expect(mine.attempts).toBeLessThan(hammering.attempts / 3)
+})
+
+// A fifth of the processes on a fifth of the server.
+const slow: Scenario = {
+	...metastable,
+	capacity: { ...metastable.capacity, connectsPerSecond: 80, backlog: 82, sessions: 400, queriesPerSecond: 200 },
+	callsPerSecond: 120,
+}
+
+test.each([...theirs, ours])('$name: before the server becomes slow everybody is answered', async (kind) => {
+	const { answered, failed, fromMs } = await simulate({ ...slow, toMs: 0 }, kind, 20, 1)
+	const calm = answered.slice((-10_000 - fromMs) / 250)
+	expect(total(calm)).toBeGreaterThan(0.98 * 10 * slow.callsPerSecond)
+	expect(total(failed)).toBe(0)
+})
+
+test('five slow seconds bring the others down for good, and Holdfast is back with all its callers', async () => {
+	const finding = async (kind: (typeof all)[number]) => measure(await simulate(slow, kind, 20, 1), slow)
+	for (const kind of theirs) expect([kind.name, (await finding(kind)).atTheEnd < 0.5]).toEqual([kind.name, true])
+	const mine = await finding(ours)
+	expect(mine.atTheEnd).toBeGreaterThanOrEqual(0.95)
+	expect(mine.failed).toBe(0)
+	expect(mine.backMs).toBeLessThanOrEqual(3_000)
 })
