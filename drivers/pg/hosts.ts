@@ -1,6 +1,6 @@
 /** How does a pg pool open a connection at one of several hosts, and hear what the server is before anybody gets to see it? */
 import type { HostAddress, ServerRole } from '../../src/driver.ts'
-import { cut } from './client.ts'
+import { cut, send } from './client.ts'
 import type { PgClient, PgClientClass, PgPool, QueryCallback } from './shape.ts'
 import { sqlstateOf } from './witness.ts'
 
@@ -75,7 +75,7 @@ export function askRole(client: PgClient, done: (error: unknown, role: ServerRol
 		if (error !== null && error !== undefined) return done(error, undefined)
 		done(undefined, (result as { rows: [[ServerRole]] }).rows[0][0])
 	}
-	client.query({ text: roleText, rowMode: 'array', types: asText }, undefined, answered)
+	send(client, { text: roleText, rowMode: 'array', types: asText }, undefined, answered)
 }
 
 // A pool may have parsers of its own for every type.

@@ -1,12 +1,15 @@
 /** How does a borrower of `pool.connect()`, an ORM say, get verified commits without changing a line? By seeing its BEGIN and COMMIT pass. */
-import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
-import { cut, execute, lent, send } from './client.ts'
+import { type CommitMark, controlStatements, HoldfastError, Holding, mayControlTransaction, Traces } from '../../src/driver.ts'
+import { execute, lent, send } from './client.ts'
 import type { PgCore } from './core.ts'
+import { afterLostCommit } from './loan-commit.ts'
+import { LoanLink } from './loan-link.ts'
 import { cutPieces, hasControl } from './pieces.ts'
+import { beganReadOnly, isRefusal, refusedOnLoan } from './refused-loan.ts'
 import { resultOf } from './result.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
-import { rewriteStack } from './stack.ts'
 import { isBusy, transactionStatus } from './state.ts'
+import { tell } from './tell.ts'
 import type { PgTransactionDriver } from './transaction.ts'
 
 type Query = PgClient['query']
@@ -21,22 +24,17 @@ export class Loan {
 	/** The object that the borrower holds. */
 	readonly #client: PgClient
 	readonly #query: Query
-	/** The connection that does the work: another one once a dead one was replaced at BEGIN. */
-	#target: PgClient
+	readonly #link: LoanLink
 	#mark: CommitMark | undefined
 	/** A transaction is open that may write and is not marked. */
 	#unmarked = false
-	/** Statements that the borrower has sent beside the control of transactions. */
-	#sent = 0
+	/** What the borrower has sent beside the control of transactions. */
+	readonly #traces: Traces
 	#running = 0
+	readonly #holding = new Holding()
 	#whenDone: (() => void) | undefined
 	/** The BEGIN behind which nothing was sent yet. */
 	#opened: string | undefined
-	/** The connection that was taken out of the pool; the borrower may go on asking it. */
-	#dropped: PgClient | undefined
-	readonly #forwarded: Array<readonly [string, (...args: unknown[]) => void]> = []
-	readonly #discard: (client: PgClient, error: unknown) => void
-
 	/** `discard` takes a dead connection out of the pool at once, so that its place is free while the borrower still holds it. */
 	constructor(core: PgCore, driver: PgTransactionDriver, client: PgClient, discard: (client: PgClient, error: unknown) => void) {
 		this.#core = core
@@ -45,13 +43,13 @@ export class Loan {
 		this.#query = client.query
 		lent.set(client, client.query)
 		client.query = (config: unknown, values?: unknown, callback?: QueryCallback) => this.query(config, values, callback)
-		this.#target = client
-		this.#discard = discard
+		this.#traces = new Traces('postgres', core.policy.readsAreSafe)
+		this.#link = new LoanLink(core, client, discard)
 	}
 
 	/** The connection to give back. */
 	get target(): PgClient {
-		return this.#target
+		return this.#link.target
 	}
 
 	/** Calls `then` once nothing is on its way in pieces: between two of them the client itself looks quiet. */
@@ -64,12 +62,18 @@ export class Loan {
 	end(): void {
 		this.#client.query = this.#query
 		lent.delete(this.#client)
-		for (const [event, listener] of this.#forwarded) this.#target.removeListener(event, listener)
+		this.#link.end()
 	}
 
 	query(config: unknown, values?: unknown, callback?: QueryCallback): unknown {
 		const text = typeof config === 'string' ? config : (config as { text?: unknown } | null | undefined)?.text
-		if (typeof text === 'string' && mayControlTransaction(text) && typeof (config as { submit?: unknown }).submit !== 'function') {
+		const isText = typeof text === 'string' && typeof (config as { submit?: unknown }).submit !== 'function'
+		if (isText && this.#holding.isOn) {
+			const given = typeof values === 'function' ? undefined : values
+			const again = typeof config === 'string' ? config : { ...(config as object), callback: undefined }
+			return this.#answer(() => this.#holding.behind(() => this.query(again, given)), config, values, callback)
+		}
+		if (isText && mayControlTransaction(text)) {
 			const run = this.#controlled(config, text, values)
 			if (run !== undefined) return this.#answer(run, config, values, callback)
 		}
@@ -77,8 +81,48 @@ export class Loan {
 		this.#opened = undefined
 		if (opened !== undefined && typeof text === 'string' && setsModes.test(text))
 			return this.#answer(() => this.#setModes(opened, config, text, values), config, values, callback)
-		this.#sent += 1
+		if (isText && this.#mayBeMoved(opened)) return this.#answer(() => this.#movable(config, text, values, opened), config, values, callback)
+		this.#traces.note(isText ? text : undefined)
 		return this.#pass(config, values, callback)
+	}
+
+	/** Nothing of the borrower's is on the connection but, maybe, a transaction in which nothing was done yet. */
+	#mayBeMoved(opened: string | undefined): boolean {
+		if (this.#running > 0 || !this.#traces.mayBeNone || isBusy(this.#link.target)) return false
+		return transactionStatus(this.#link.target) === (opened === undefined ? 'I' : 'T')
+	}
+
+	/** Runs a statement that another connection may run as well, where this one leads to a server that takes no writes any more. */
+	async #movable(config: unknown, text: string, values: unknown, opened: string | undefined): Promise<unknown> {
+		this.#traces.note(text)
+		const { count } = this.#traces
+		try {
+			return await this.#send(config, values)
+		} catch (error) {
+			// What has been sent behind it was sent to this connection.
+			const isAlone = this.#running === 1 && this.#traces.count === count
+			if (!isRefusal(error) || !isAlone || !this.#traces.areNone(1)) throw error
+			return this.#holding.during(() => this.#elsewhere(error, () => this.#send(config, values), opened))
+		}
+	}
+
+	async #elsewhere(first: unknown, run: () => Promise<unknown>, opened: string | undefined): Promise<unknown> {
+		const call = this.#core.call({})
+		for (let error = first; ; ) {
+			const fault = await refusedOnLoan(this.#core, this.#link.target, error, call, opened !== undefined)
+			const isServers = fault.scope === 'connection' || fault.scope === 'endpoint'
+			if (isServers) await this.#link.replace(call, error, fault)
+			else if (opened === undefined) throw error
+			// Where it is the borrower's own wish, the transaction is left as it was.
+			if (opened !== undefined) await this.#begin(opened, false)
+			this.#opened = undefined
+			try {
+				return await run()
+			} catch (next) {
+				if (!isServers || !isRefusal(next)) throw next
+				error = next
+			}
+		}
 	}
 
 	/** What to do instead of passing the text on; undefined where there is nothing to do. */
@@ -119,9 +163,11 @@ export class Loan {
 			this.#unmarked = true
 			return undefined
 		}
+		this.#traces.note(text)
 		return async () => {
 			const results: unknown[] = []
 			for (const piece of pieces) {
+				this.#opened = undefined
 				const verb = controlStatements(piece, 'postgres')[0]?.verb
 				const result =
 					piece === pieces[0] && opens
@@ -138,26 +184,33 @@ export class Loan {
 	async #begin(text: string, readOnly: boolean): Promise<unknown> {
 		const call = this.#core.call({})
 		// A BEGIN inside a transaction only earns a warning, or an error where that has failed; the mark that counts is the first.
-		const nested = !isBusy(this.#target) && (transactionStatus(this.#target) ?? 'I') !== 'I'
+		const nested = !isBusy(this.#link.target) && (transactionStatus(this.#link.target) ?? 'I') !== 'I'
 		if (!nested && !readOnly) this.#opened = text
+		const { count } = this.#traces
+		// What was sent behind it was sent to this connection.
+		const mayBeMoved = () => this.#traces.count === count && this.#traces.areNone()
 		for (;;) {
 			try {
-				const { mark, begun } = await this.#driver.beginAs(this.#target, text, readOnly || nested)
+				const { mark, begun } = await this.#driver.beginAs(this.#link.target, text, readOnly || nested)
+				const asks = mark === undefined && !nested && !readOnly && this.#running === 1 && mayBeMoved()
+				const refused = asks ? await this.#holding.during(() => beganReadOnly(this.#core, this.#link.target, call)) : undefined
+				if (refused !== undefined && mayBeMoved()) {
+					await this.#holding.during(() => this.#link.replace(call, refused.error, refused.fault))
+					continue
+				}
 				if (!nested) {
 					this.#mark = mark
 					this.#unmarked = mark === undefined && !readOnly
 				}
 				return resultOf(this.#client, begun)
 			} catch (error) {
-				// Nothing has been applied. A dead connection is replaced, but only where the borrower has sent nothing else on it: with the session
+				// Nothing has been applied. A dead connection is replaced, but only where the borrower has left nothing on it: with the session
 				// its settings, temporary tables and advisory locks are gone, and who counts on them must be told.
 				this.#opened = undefined
 				const fault = call.classify(error, 'statement')
 				const moved = fault.scope === 'connection' || fault.scope === 'endpoint'
-				if (!moved || this.#sent > 0 || this.#mark !== undefined) throw error
-				this.#drop(error)
-				await call.next(error, { ...fault, outcome: 'not_sent' }, 'statement', { idempotent: true, reads: () => true })
-				this.#moveTo(await this.#core.acquire(call))
+				if (!moved || !mayBeMoved() || this.#mark !== undefined) throw error
+				await this.#link.replace(call, error, { ...fault, outcome: 'not_sent' })
 				if (!readOnly) this.#opened = text
 			}
 		}
@@ -168,14 +221,13 @@ export class Loan {
 	 * cannot stand in a BEGIN (SNAPSHOT, an error), it is opened without a mark.
 	 */
 	async #setModes(opened: string, config: unknown, text: string, values: unknown): Promise<unknown> {
-		this.#sent += 1
 		const modes = setsModes.exec(text)?.[1]
-		const undone = execute(this.#target, 'ROLLBACK')
+		const undone = execute(this.#link.target, 'ROLLBACK')
 		if (modes !== undefined) {
 			try {
 				// On a line of its own: the BEGIN may end in a comment.
 				const text = `${opened.trim().replace(/;$/, '')}\n${modes}`
-				const [{ mark }] = await Promise.all([this.#driver.beginAs(this.#target, text, false), undone])
+				const [{ mark }] = await Promise.all([this.#driver.beginAs(this.#link.target, text, false), undone])
 				this.#mark = mark
 				this.#unmarked = mark === undefined
 				return resultOf(this.#client, 'SET')
@@ -186,7 +238,7 @@ export class Loan {
 		this.#forget()
 		this.#unmarked = true
 		await undone
-		await execute(this.#target, opened)
+		await execute(this.#link.target, opened)
 		return this.#send(config, values)
 	}
 
@@ -200,7 +252,7 @@ export class Loan {
 		} catch (error) {
 			// Where the BEGIN was not awaited, its mark has come since.
 			const open = inTransaction || this.#mark !== undefined || this.#unmarked
-			return this.#afterLostCommit(error, mark ?? this.#mark, open)
+			return afterLostCommit(this.#core, this.#driver, this.#link, open, mark ?? this.#mark, error)
 		}
 		// The server's warning says that there was none; a chained one is not marked.
 		this.#unmarked = chain && inTransaction
@@ -211,50 +263,14 @@ export class Loan {
 		)
 	}
 
-	async #afterLostCommit(error: unknown, mark: CommitMark | undefined, inTransaction: boolean): Promise<unknown> {
-		const call = this.#core.call({})
-		const fault = call.classify(error, 'commit')
-		if (fault.outcome !== 'unknown' || !inTransaction) throw error
-		this.#drop(error)
-		const resolution = await resolveCommit(
-			{ driver: this.#driver, acquire: (given: Call) => this.#core.acquire(given) },
-			mark,
-			call,
-			this.#core.policy.counters,
-		)
-		if (resolution.state === 'applied') return resultOf(this.#client, 'COMMIT')
-		if (resolution.state === 'not applied') throw call.notApplied(error, fault)
-		throw call.inDoubt(error, 'commit', { xid: mark?.xid, token: mark?.token, detail: resolution.why })
-	}
-
 	#forget(): void {
 		this.#mark = undefined
 		this.#unmarked = false
 		this.#opened = undefined
 	}
 
-	#drop(error: unknown): void {
-		if (this.#dropped === this.#target) return
-		this.#dropped = this.#target
-		this.#core.lost(this.#target)
-		this.#discard(this.#target, error)
-		cut(this.#target)
-	}
-
-	#moveTo(fresh: PgClient): void {
-		for (const [event, listener] of this.#forwarded.splice(0)) this.#target.removeListener(event, listener)
-		this.#target = fresh
-		for (const event of ['notification', 'notice', 'error', 'end'] as const) {
-			const listener = (...args: unknown[]) => {
-				this.#client.emit(event, ...args)
-			}
-			this.#forwarded.push([event, listener])
-			fresh.on(event, listener)
-		}
-	}
-
 	#pass(config: unknown, values: unknown, callback: QueryCallback | undefined): unknown {
-		return send(this.#target, config, values, callback)
+		return send(this.#link.target, config, values, callback)
 	}
 
 	#send(config: unknown, values: unknown): Promise<unknown> {
@@ -268,8 +284,6 @@ export class Loan {
 
 	/** Runs it in the form in which the borrower asked: with a callback, or as a promise. */
 	#answer(run: () => Promise<unknown>, config: unknown, values: unknown, callback: QueryCallback | undefined): unknown {
-		const own = (config as { callback?: QueryCallback } | null)?.callback
-		const done = typeof values === 'function' ? (values as QueryCallback) : (callback ?? own)
 		this.#running += 1
 		const promise = run().finally(() => {
 			this.#running -= 1
@@ -278,12 +292,6 @@ export class Loan {
 			// The borrower hears first, one tick from now: a connection that is given back is with somebody else at once.
 			process.nextTick(() => process.nextTick(then))
 		})
-		if (done === undefined) return promise.catch(rewriteStack)
-		// Out of the promise: what the borrower's callback throws is an uncaught exception, as it is with pg's own client.
-		promise.then(
-			(result) => process.nextTick(done, null, result),
-			(error) => process.nextTick(done, error),
-		)
-		return undefined
+		return tell(promise, config, values, callback)
 	}
 }

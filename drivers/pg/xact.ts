@@ -37,7 +37,10 @@ const versions = {
 // A standby has no ids to give, and a read-only transaction needs none: asking for one would use it up.
 const writes = "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 
-const fullText = (id: string) => `SELECT CASE WHEN ${writes} THEN ${id}::text END, pg_backend_pid()::text, ${startedAt},
+// The server may have been set read-only since the session began.
+const idText = (id: string) => `CASE WHEN ${writes} THEN ${id}::text END`
+
+const fullText = (id: string) => `SELECT ${idText(id)}, pg_backend_pid()::text, ${startedAt},
 	CASE WHEN NOT pg_is_in_recovery() THEN ${crashEpoch} END,
 	${backendStartedAt}`
 
@@ -68,10 +71,10 @@ export class XactWitness implements Witness {
 		const { id } = versions[this.#version]
 		const form = this.#form()
 		// The names carry a number: behind a pooler another release of Holdfast may have prepared its own text.
-		const name = (what: string) => (this.#named ? `holdfast_${what}_1_${this.#version}` : undefined)
+		const name = (what: string) => (this.#named ? `holdfast_${what}_2_${this.#version}` : undefined)
 		return {
 			full: { name: name('mark'), text: fullText(id), values: [], form, more: ', ' },
-			id: { name: name('id'), text: `SELECT ${id}`, values: [], form, more: ', ' },
+			id: { name: name('id'), text: `SELECT ${idText(id)}`, values: [], form, more: ', ' },
 		}
 	}
 

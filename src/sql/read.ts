@@ -18,7 +18,8 @@ export function isPlainRead(text: string, dialect: Dialect): boolean {
 	return clear && statements.length > 0 && statements.every((tokens) => isRead(tokens, dialect))
 }
 
-function isRead(tokens: readonly Token[], dialect: Dialect): boolean {
+/** Whether one statement is such a read. */
+export function isRead(tokens: readonly Token[], dialect: Dialect): boolean {
 	const start = tokens.findIndex((token) => token.text !== '(' || token.kind !== 'symbol')
 	const first = tokens[start]
 	if (first?.kind !== 'word') return false

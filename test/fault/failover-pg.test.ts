@@ -196,9 +196,37 @@ test('a primary that was made read-only and kept its connections is left for the
 	expect(await at.rows()).toBe(2)
 })
 
-test('a borrower who meets a server that was set read-only keeps its error, and the next one gets a server that writes', async () => {
+test('a borrowed client is held while its server is set read-only: its writes, and its transactions, are run on the next primary', async () => {
+	const pool = at.wrap({}, { max: 3 })
+	const [alone, inTransaction, afterReads] = await Promise.all([pool.connect(), pool.connect(), pool.connect()])
+	await afterReads.query('SELECT 1')
+	await afterReads.query('BEGIN')
+	await afterReads.query('INSERT INTO written VALUES (0)')
+	await afterReads.query('COMMIT')
+	await at.cluster.caughtUp(at.replica, at.primary)
+	await at.primary.applySettings({ default_transaction_read_only: 'on' })
+	const readsThenWrites = async () => {
+		await afterReads.query('BEGIN')
+		const { rows } = await afterReads.query('SELECT pg_is_in_recovery() AS r')
+		await afterReads.query('INSERT INTO written VALUES (3)')
+		await afterReads.query('COMMIT')
+		return rows
+	}
+	const writes = Promise.all([alone.query('INSERT INTO written VALUES (1)'), inTransaction.query('BEGIN'), readsThenWrites()])
+	await until(() => (pool.holdfast.stats().retries.read_only ?? 0) === 3, { what: 'three to be refused' })
+	await at.failOver()
+	expect(await writes).toMatchObject([{ command: 'INSERT', rowCount: 1 }, { command: 'BEGIN' }, [{ r: false }]])
+	await inTransaction.query('INSERT INTO written VALUES (2)')
+	await inTransaction.query('COMMIT')
+	for (const client of [alone, inTransaction, afterReads]) client.release()
+	expect(await at.rows()).toBe(4)
+	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
+})
+
+test('a borrower whose session holds something keeps the error of a server that was set read-only; the next one gets a server that writes', async () => {
 	const pool = at.wrap({}, { max: 1 })
 	const client = await pool.connect()
+	await client.query("SET application_name = 'under test'")
 	await at.cluster.caughtUp(at.replica, at.primary)
 	await at.primary.applySettings({ default_transaction_read_only: 'on' })
 	await expect(client.query('INSERT INTO written VALUES (1)')).rejects.toMatchObject({ code: '25006' })
