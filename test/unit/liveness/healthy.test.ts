@@ -1,6 +1,6 @@
 /** What looks like a dead link and is none? Slow beginnings, clocks that drift, a busy process, looks that nobody needs any more. */
 import { expect, test } from 'vitest'
-import { type FakeLink, stage } from './stage.ts'
+import { type FakeLink, stage, watched } from './stage.ts'
 
 test('a connection that took long to be made is not older than its session', async () => {
 	const { clock, lookout, links, send, state } = stage()
@@ -22,9 +22,7 @@ test('a connection that took long to be made is not older than its session', asy
 })
 
 test('clocks that drift apart for days do not make a session another one', async () => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	await clock.advance(24 * 3_600_000)
 	// A hundred parts in a million, as quartz does.
 	state.manner = { says: () => ({ presence: 'working', ageMs: clock.now() * 0.9999 }) }
@@ -35,9 +33,7 @@ test('clocks that drift apart for days do not make a session another one', async
 })
 
 test('a look that is given up because nobody needs it says nothing of the server', async () => {
-	const { clock, scheduler, lookout, links, send, state, endpoint } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, scheduler, send, state, endpoint } = watched()
 	state.answerAfterMs = 500
 	send(link)
 	while (state.looks === 0) await clock.advance(50)
@@ -66,9 +62,7 @@ test('no look is taken for a connection that has gone while others held the gate
 })
 
 test('a process that is busy while it looks finds the answer late, and waits for it', async () => {
-	const { clock, scheduler, lookout, links, send, state, endpoint, isBusyFor } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, scheduler, send, state, endpoint, isBusyFor } = watched()
 	state.answerAfterMs = 300
 	send(link)
 	while (state.looks === 0) await clock.advance(10)
@@ -100,9 +94,7 @@ test('another pool whose connection is slow to be made, but is heard, proves not
 })
 
 test.each(['idle', 'missing'] as const)('what is said to be %s once, and to work after that, is left alone', async (presence) => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	state.manner = { says: () => ({ presence: state.looks % 2 === 0 ? presence : 'working' }) }
 	send(link)
 	await clock.advance(60_000)

@@ -1,13 +1,12 @@
 /** When is a link that brings no answer taken for dead, and when is it left alone? */
 import { expect, test } from 'vitest'
-import { type FakeLink, says, stage } from './stage.ts'
+import { says, watched } from './stage.ts'
 
 /** What the option promises by default: everybody is told within 5 s. */
 const detectionMs = 5_000
 
 test('where calls are answered the server is never asked, and nothing is left when the pool is quiet', async () => {
-	const { clock, lookout, links, send, receive, state, counters } = stage(3)
-	lookout.watch()
+	const { clock, links, send, receive, state, counters } = watched(3)
 	for (let turn = 0; turn < 100; turn++) {
 		for (const link of links) send(link)
 		await clock.advance(70)
@@ -19,8 +18,7 @@ test('where calls are answered the server is never asked, and nothing is left wh
 })
 
 test('where a server is silent, all that wait for it are cut within 5 s, and the endpoint is known as down', async () => {
-	const { clock, lookout, links, send, state, counters, endpoint } = stage(5)
-	lookout.watch()
+	const { clock, links, send, state, counters, endpoint } = watched(5)
 	state.manner = 'is silent'
 	for (const link of links) send(link)
 	await clock.advance(detectionMs)
@@ -32,9 +30,7 @@ test('where a server is silent, all that wait for it are cut within 5 s, and the
 })
 
 test('where a call usually takes long, the bound holds as well', async () => {
-	const { clock, lookout, links, send, receive, state } = stage(2)
-	const [link, other] = links as [FakeLink, FakeLink]
-	lookout.watch()
+	const { clock, link, other, send, receive, state } = watched(2)
 	for (let turn = 0; turn < 5; turn++) {
 		send(other)
 		await clock.advance(20_000)
@@ -48,9 +44,7 @@ test('where a call usually takes long, the bound holds as well', async () => {
 
 test('patience grows with what calls usually take: fewer looks, never more', async () => {
 	const looksIn = async (usualMs: number) => {
-		const { clock, lookout, links, send, receive, state } = stage()
-		const [link] = links as [FakeLink]
-		lookout.watch()
+		const { clock, link, send, receive, state } = watched()
 		for (let turn = 0; turn < 10; turn++) {
 			send(link)
 			await clock.advance(usualMs)
@@ -65,9 +59,7 @@ test('patience grows with what calls usually take: fewer looks, never more', asy
 })
 
 test('a server that works on the call is asked again and again, and the call is left alone for as long as it takes', async () => {
-	const { clock, lookout, links, send, receive, state, counters } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, receive, state, counters } = watched()
 	send(link)
 	await clock.advance(3_600_000)
 	expect(link.keptAlive).toBe(true)
@@ -79,9 +71,7 @@ test('a server that works on the call is asked again and again, and the call is 
 })
 
 test.each(['idle', 'missing', 'blocked'] as const)('what two looks in a row find %s is cut', async (presence) => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	state.manner = says(presence)
 	send(link)
 	await clock.advance(detectionMs)
@@ -90,9 +80,7 @@ test.each(['idle', 'missing', 'blocked'] as const)('what two looks in a row find
 })
 
 test('what one look has found proves nothing when the answer comes after all', async () => {
-	const { clock, lookout, links, send, receive, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, receive, state } = watched()
 	state.manner = says('idle')
 	for (let turn = 0; turn < 20; turn++) {
 		send(link)
@@ -105,9 +93,7 @@ test('what one look has found proves nothing when the answer comes after all', a
 })
 
 test('rows that keep coming are a sign of life, however long the whole answer takes', async () => {
-	const { clock, lookout, links, send, state, counters } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state, counters } = watched()
 	state.manner = says('idle')
 	send(link)
 	for (let turn = 0; turn < 100; turn++) {
@@ -118,9 +104,7 @@ test('rows that keep coming are a sign of life, however long the whole answer ta
 })
 
 test('two servers at one address prove nothing by not knowing a connection', async () => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	send(link)
 	state.manner = {
 		get server() {
@@ -134,9 +118,7 @@ test('two servers at one address prove nothing by not knowing a connection', asy
 })
 
 test('a server that does not know a connection over which answers come is not the only one, so that it proves nothing', async () => {
-	const { clock, lookout, links, send, state } = stage(2)
-	const [link, other] = links as [FakeLink, FakeLink]
-	lookout.watch()
+	const { clock, link, other, send, state } = watched(2)
 	state.manner = says('missing')
 	send(link)
 	for (let turn = 0; turn < 1_000; turn++) {
@@ -148,9 +130,7 @@ test('a server that does not know a connection over which answers come is not th
 })
 
 test('a connection of the same name that is younger than ours is another one', async () => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	await clock.advance(60_000)
 	state.manner = says('working', 30_000)
 	send(link)
@@ -159,9 +139,7 @@ test('a connection of the same name that is younger than ours is another one', a
 })
 
 test('a new connection that comes to nothing is no proof while others are heard', async () => {
-	const { clock, lookout, links, send, state, endpoint } = stage(2)
-	const [link, other] = links as [FakeLink, FakeLink]
-	lookout.watch()
+	const { clock, link, other, send, state, endpoint } = watched(2)
 	state.manner = 'is silent'
 	send(link)
 	for (let turn = 0; turn < 100; turn++) {
@@ -173,9 +151,7 @@ test('a new connection that comes to nothing is no proof while others are heard'
 })
 
 test.each(['refuses', 'is a pooler'] as const)('a server that %s has answered, and proves nothing', async (manner) => {
-	const { clock, lookout, links, send, state } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state } = watched()
 	state.manner = manner
 	send(link)
 	await clock.advance(60_000)
@@ -184,9 +160,7 @@ test.each(['refuses', 'is a pooler'] as const)('a server that %s has answered, a
 })
 
 test('that connections could not be made some time ago is no proof of anything', async () => {
-	const { clock, lookout, links, send, endpoint } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, endpoint } = watched()
 	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const
 	endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
 	await clock.advance(60_000)
@@ -198,9 +172,7 @@ test('that connections could not be made some time ago is no proof of anything',
 })
 
 test('where a server is down and still silent, the bound holds as well', async () => {
-	const { clock, lookout, links, send, state, endpoint } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state, endpoint } = watched()
 	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const
 	for (let failures = 0; failures < 10; failures++) endpoint.attempt()?.failed(fault, new Error('connect ETIMEDOUT'))
 	state.manner = 'is silent'
@@ -210,9 +182,7 @@ test('where a server is down and still silent, the bound holds as well', async (
 })
 
 test('a server that is full is not held to be down for the sake of a look', async () => {
-	const { clock, lookout, links, send, state, endpoint } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state, endpoint } = watched()
 	state.manner = 'is full'
 	send(link)
 	await clock.advance(60_000)
@@ -221,9 +191,7 @@ test('a server that is full is not held to be down for the sake of a look', asyn
 })
 
 test('an attempt of the pool that is under way without an answer serves as well', async () => {
-	const { clock, lookout, links, send, state, endpoint } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, state, endpoint } = watched()
 	await clock.advance(1_000)
 	const permit = endpoint.attempt()
 	send(link)
@@ -233,9 +201,7 @@ test('an attempt of the pool that is under way without an answer serves as well'
 })
 
 test('an attempt that may wait for a name server proves nothing', async () => {
-	const { clock, lookout, links, send, endpoint } = stage(1, 'no-such-name.invalid')
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, endpoint } = watched(1, 'no-such-name.invalid')
 	await clock.advance(1_000)
 	const permit = endpoint.attempt()
 	send(link)
@@ -245,9 +211,7 @@ test('an attempt that may wait for a name server proves nothing', async () => {
 })
 
 test('time in which the process was too busy to read does not count', async () => {
-	const { clock, lookout, links, send, receive, state, counters, isBusyFor } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, send, receive, state, counters, isBusyFor } = watched()
 	for (let turn = 0; turn < 20; turn++) {
 		send(link)
 		await clock.advance(300)
@@ -260,9 +224,7 @@ test('time in which the process was too busy to read does not count', async () =
 })
 
 test('the end takes back what is planned and under way', async () => {
-	const { clock, lookout, links, send, state, scheduler } = stage()
-	const [link] = links as [FakeLink]
-	lookout.watch()
+	const { clock, link, lookout, send, state, scheduler } = watched()
 	state.manner = 'is silent'
 	send(link)
 	while (state.looks === 0) await clock.advance(100)

@@ -46,6 +46,14 @@ export function stage(count = 1, host = '127.0.0.1') {
 	return { ...ofServer, ...poolOn(clock, scheduler, count, host) }
 }
 
+/** The same with the lookout at work, and its first connections by name. */
+export function watched(count = 1, host?: string) {
+	const set = stage(count, host)
+	set.lookout.watch()
+	const [link, other] = set.links as [FakeLink, FakeLink]
+	return { ...set, link, other }
+}
+
 function poolOn(clock: FakeClock, scheduler: Scheduler, count: number, host: string) {
 	const links: FakeLink[] = Array.from({ length: count }, () => ({
 		awaited: undefined,
