@@ -78,16 +78,12 @@ export class Mysql2Backend implements Backend {
 		const { core } = this.#wrapped
 		const abort = mayBeAbandoned ? new Abandoning(signal) : undefined
 		const call = core.call({ deadlineMs, signal: abort?.signal ?? signal, label, priority })
-		return new Promise((resolve, reject) => {
-			call.waiting()
-			core.ask(call, (error, connection) => {
-				call.served()
-				if (connection === undefined) {
-					abort?.end()
-					reject(acquireError(call.waitFailed(error)))
-				} else resolve(new Mysql2StatementConnection(this.pool, core, call, connection, abort))
-			})
-		})
+		try {
+			return new Mysql2StatementConnection(this.pool, core, call, await core.borrowFor(call), abort)
+		} catch (error) {
+			abort?.end()
+			throw acquireError(error)
+		}
 	}
 
 	async transact(work: (link: TransactionLink) => Promise<void>, options: TransactionOptions): Promise<void> {

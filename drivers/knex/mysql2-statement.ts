@@ -1,8 +1,8 @@
 /** On what does a builder's one statement run, on MySQL and MariaDB? On a connection that may change when the statement is run again. */
 import { type Call, isOnce } from '../../src/driver.ts'
 import { cut } from '../mysql2/client.ts'
+import { PlainStatement } from '../mysql2/command.ts'
 import type { Mysql2Core } from '../mysql2/core.ts'
-import { Statement } from '../mysql2/query.ts'
 import type { Mysql2Connection, Mysql2Pool, QueryCallback } from '../mysql2/shape.ts'
 import type { Abandoning } from './abandoning.ts'
 import type { StatementConnection } from './backend.ts'
@@ -19,7 +19,7 @@ export class Mysql2StatementConnection implements StatementConnection {
 	// The first statement takes these over.
 	#call: Call | undefined
 	#connection: Mysql2Connection | undefined
-	#statement: Statement | undefined
+	#statement: PlainStatement | undefined
 
 	constructor(pool: Mysql2Pool, core: Mysql2Core, call: Call, connection: Mysql2Connection, abort: Abandoning | undefined) {
 		this.#pool = pool
@@ -47,14 +47,7 @@ export class Mysql2StatementConnection implements StatementConnection {
 		const connection = this.#connection
 		this.#call = undefined
 		this.#connection = undefined
-		const work = {
-			sql,
-			timed: true,
-			begun: () => false,
-			start: (on: Mysql2Connection, answered: QueryCallback) => void on.query(sql, values, answered),
-			done: (_served: boolean, error: unknown, rows?: unknown, fields?: unknown) => done(error, rows, fields),
-		}
-		this.#statement = new Statement(this.#core, work, call)
+		this.#statement = new PlainStatement(this.#core, sql, values, done, call)
 		if (connection === undefined) this.#statement.run()
 		else this.#statement.attempt(connection)
 		return undefined

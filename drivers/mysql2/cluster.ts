@@ -1,10 +1,10 @@
 /** How is a cluster wrapped? Each node's pool by itself, and the choice between them: a server that is down is passed over, not removed. */
 import { isOnce, type PoolOptions } from '../../src/driver.ts'
-import { commandMaker, executeWork, QueryWork, rowsWork, snapshot } from './command.ts'
+import { commandMaker, ExecuteStatement, queryStatement, snapshot } from './command.ts'
 import type { Mysql2Core } from './core.ts'
 import { handOver } from './lend.ts'
 import { type Node, Nodes } from './nodes.ts'
-import { type Connections, Statement } from './query.ts'
+import type { Connections } from './query.ts'
 import type { ClusterNamespace, ConnectionCallback, Mysql2Cluster, Mysql2Connection, QueryCallback } from './shape.ts'
 import { tellOnce } from './transact.ts'
 import { type Added, addMethods, readyOf, replace, wrapPool } from './wrap.ts'
@@ -102,10 +102,10 @@ function connectionsOf(nodes: Nodes): Connections {
 		policy: core.policy,
 		attemptTimeoutMs: core.attemptTimeoutMs,
 		call: (given) => core.call(given),
-		ask(call, done) {
-			nodes.ask(call, (error, connection, node) => {
+		ask(statement) {
+			nodes.ask(statement.call, (error, connection, node) => {
 				if (connection !== undefined && node !== undefined) owners.set(connection, node.wrapped.core)
-				done(error, connection)
+				statement.done(error, connection)
 			})
 		},
 		limit: (connection) => core.limit(connection),
@@ -128,7 +128,8 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 				nodes.ask(call, (error, connection, node) => {
 					if (connection === undefined || node === undefined) return callback(error)
 					const { core, transactions } = node.wrapped
-					handOver(core, transactions.forBorrowers, connection, callback, borrow)
+					// Never before `getConnection` has returned.
+					process.nextTick(handOver, core, transactions.forBorrowers, connection, callback, borrow)
 				})
 			borrow()
 		},
@@ -139,8 +140,7 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 			const command = makeCommand(sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(oneOf(nodes).wrapped.transactions.once('query', said, given), command, done)
-			const work = done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done)
-			new Statement(connectionsOf(nodes), work).run()
+			queryStatement(connectionsOf(nodes), command, said, given, done).run()
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
@@ -149,7 +149,7 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 			const given = typeof values === 'function' ? [] : values
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(oneOf(nodes).wrapped.transactions.once('execute', said, given), undefined, done)
-			new Statement(connectionsOf(nodes), executeWork(said, given, done as QueryCallback)).run()
+			new ExecuteStatement(connectionsOf(nodes), said, given, done as QueryCallback).run()
 			return undefined
 		},
 	} satisfies Pick<ClusterNamespace, 'getConnection' | 'query' | 'execute'>)

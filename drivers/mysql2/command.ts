@@ -1,6 +1,7 @@
 /** What does the caller of `pool.query` hold while it runs, and runs again? A command of mysql2 that hears what each attempt says. */
 import { Readable } from 'node:stream'
-import type { Work } from './query.ts'
+import type { Call } from '../../src/driver.ts'
+import { type Connections, Statement } from './query.ts'
 import type { Command, Mysql2Connection, Mysql2Pool, QueryCallback } from './shape.ts'
 
 /** Makes commands of mysql2's own class, for the caller to listen to and to stream from. */
@@ -38,10 +39,18 @@ function readOnce(factory: InfileStreamFactory): InfileStreamFactory {
 	}
 }
 
+/** The statement behind the command that the caller of `query` holds. */
+export const queryStatement = (
+	core: Connections,
+	command: Command,
+	sql: unknown,
+	values: unknown,
+	callback: QueryCallback | undefined,
+): Statement =>
+	callback === undefined ? new RowsStatement(core, command, sql, values) : new QueryStatement(core, command, sql, values, callback)
+
 /** A query with a callback: what it answers goes there, whole, once it is complete. */
-export class QueryWork implements Work {
-	readonly sql: unknown
-	readonly timed = true
+class QueryStatement extends Statement {
 	readonly #command: Command
 	readonly #values: unknown
 	readonly #callback: QueryCallback
@@ -51,29 +60,26 @@ export class QueryWork implements Work {
 	#gone = false
 	#heard = false
 
-	constructor(command: Command, sql: unknown, values: unknown, callback: QueryCallback) {
-		this.sql = sql
+	constructor(core: Connections, command: Command, sql: unknown, values: unknown, callback: QueryCallback) {
+		super(core, sql)
 		this.#command = command
 		this.#values = values
 		this.#callback = callback
 		// Not one that the caller has made; nor one whose stream of content has to be watched.
-		const file = (sql as { infileStreamFactory?: unknown } | null | undefined)?.infileStreamFactory
+		const file = typeof sql === 'string' ? undefined : (sql as { infileStreamFactory?: unknown } | null | undefined)?.infileStreamFactory
 		this.#mayGo = command.onResult === callback && file === undefined
 	}
 
-	begun(): boolean {
+	protected override begun(): boolean {
 		return this.#heard
 	}
 
-	start(connection: Mysql2Connection, done: QueryCallback): void {
+	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
 		const command = this.#command
-		this.#gone = this.#mayGo && !isHeard(command)
+		this.#gone = this.#mayGo && command.eventNames().length === 0
 		this.#mayGo = false
 		if (this.#gone) {
-			command.onResult = (error, result, fields) => {
-				if (error !== null && error !== undefined) this.#failed()
-				done(error, result, fields)
-			}
+			command.onResult = done
 			connection.query(command)
 			return
 		}
@@ -89,7 +95,8 @@ export class QueryWork implements Work {
 	}
 
 	/** It may be run again, so it has not ended: mysql2 says that it has as soon as this returns. */
-	#failed(): void {
+	protected override failing(): void {
+		if (!this.#gone) return
 		const command: Partial<Command> = this.#command
 		this.#gone = false
 		this.#heard = wasHeard(this.#command)
@@ -97,15 +104,12 @@ export class QueryWork implements Work {
 		process.nextTick(() => delete command.emit)
 	}
 
-	done(served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
+	protected override answer(served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
 		if (error === null && !this.#gone) this.#command.emit('end')
 		this.#callback(error, result, fields)
 		if (error !== null && served && !this.#gone) this.#command.emit('end')
 	}
 }
-
-const isHeard = (command: Command): boolean =>
-	command.listenerCount('fields') > 0 || command.listenerCount('result') > 0 || command.listenerCount('end') > 0
 
 /**
  * Whether listeners that came after it was sent, as those of tracers do, have been told a part of the answer. Rows go to the callback only:
@@ -118,28 +122,40 @@ function wasHeard(command: Command): boolean {
 }
 
 /** A query without a callback: its rows go to listeners and streams one by one. The first is held to be seen. */
-export function rowsWork(command: Command, sql: unknown, values: unknown): Work {
-	let shown = false
-	return {
-		sql,
-		timed: false,
-		begun: () => shown,
-		start(connection, done) {
-			startRows(command, connection, () => connection.query(sql, values), {
-				done,
-				show: () => {
-					shown = true
-				},
-			})
-		},
-		done(served, error) {
-			if (error !== null) {
-				// The bare pool listens itself as soon as there is a connection, so that nobody else has to.
-				if (!served || command.listenerCount('error') > 0) command.emit('error', error)
-				if (!served) return
-			}
-			command.emit('end')
-		},
+class RowsStatement extends Statement {
+	readonly #command: Command
+	readonly #values: unknown
+	#shown = false
+
+	constructor(core: Connections, command: Command, sql: unknown, values: unknown) {
+		super(core, sql)
+		this.#command = command
+		this.#values = values
+	}
+
+	protected override get timed(): boolean {
+		return false
+	}
+
+	protected override begun(): boolean {
+		return this.#shown
+	}
+
+	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
+		const show = () => {
+			this.#shown = true
+		}
+		startRows(this.#command, connection, () => connection.query(this.sql, this.#values), { done, show })
+	}
+
+	protected override answer(served: boolean, error: unknown): void {
+		const command = this.#command
+		if (error !== null) {
+			// The bare pool listens itself as soon as there is a connection, so that nobody else has to.
+			if (!served || command.listenerCount('error') > 0) command.emit('error', error)
+			if (!served) return
+		}
+		command.emit('end')
 	}
 }
 
@@ -186,14 +202,41 @@ function startRows(
 }
 
 /** A prepared statement: `pool.execute` has a callback always. */
-export function executeWork(sql: unknown, values: unknown, callback: QueryCallback): Work {
-	return {
-		sql,
-		timed: true,
-		begun: () => false,
-		start(connection, done) {
-			connection.execute(sql, values, done)
-		},
-		done: (_served, error, result, fields) => callback(error, result, fields),
+export class ExecuteStatement extends Statement {
+	readonly #values: unknown
+	readonly #callback: QueryCallback
+
+	constructor(core: Connections, sql: unknown, values: unknown, callback: QueryCallback) {
+		super(core, sql)
+		this.#values = values
+		this.#callback = callback
+	}
+
+	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
+		connection.execute(this.sql, this.#values, done)
+	}
+
+	protected override answer(_served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
+		this.#callback(error, result, fields)
+	}
+}
+
+/** A query whose command nobody holds. */
+export class PlainStatement extends Statement {
+	readonly #values: unknown
+	readonly #callback: QueryCallback
+
+	constructor(core: Connections, sql: unknown, values: unknown, callback: QueryCallback, call?: Call) {
+		super(core, sql, call)
+		this.#values = values
+		this.#callback = callback
+	}
+
+	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
+		connection.query(this.sql, this.#values, done)
+	}
+
+	protected override answer(_served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
+		this.#callback(error, result, fields)
 	}
 }

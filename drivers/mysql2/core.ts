@@ -1,58 +1,13 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
-import { type Call, type Fault, PoolCore, type Repeatability, Request } from '../../src/driver.ts'
+import { type Call, type Fault, PoolCore, type Repeatability } from '../../src/driver.ts'
 import { cut, lent, whenQuiet } from './client.ts'
+import { type CountedRequest, CountedWish, type Wish } from './counted.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
+import type { Mysql2Source } from './source.ts'
 import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
 
 type Facts = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[0]
 type Options = ConstructorParameters<typeof PoolCore<Mysql2Connection>>[1]
-type BareWish = Parameters<PoolCore<Mysql2Connection>['borrow']>[0]
-
-/** `elsewhere`: whether it could go on in a pool beside this one now: what asks for a connection there. */
-type Wish = BareWish & { elsewhere?: (() => (() => void) | undefined) | undefined }
-
-/** Whoever counts the wishes: one is served or has failed, or has left for another pool. */
-interface Counter {
-	told(wish: Wish, error: unknown, connection: Mysql2Connection | undefined): void
-	moved(): void
-}
-
-/** A wish that counts against the pool's own limits until it is told. */
-class CountedRequest extends Request<Mysql2Connection> {
-	readonly #wish: Wish
-	readonly #counter: Counter
-
-	constructor(wish: Wish, counter: Counter) {
-		super()
-		this.#wish = wish
-		this.#counter = counter
-	}
-
-	get deadlineAtMs(): number {
-		return this.#wish.deadlineAtMs
-	}
-
-	get signal(): AbortSignal | undefined {
-		return this.#wish.signal
-	}
-
-	get isBatch(): boolean {
-		return this.#wish.isBatch === true
-	}
-
-	override elsewhere(): (() => void) | undefined {
-		const ask = this.#wish.elsewhere?.()
-		if (ask === undefined) return undefined
-		return () => {
-			this.#counter.moved()
-			ask()
-		}
-	}
-
-	done(error: unknown, connection: Mysql2Connection | undefined): void {
-		this.#counter.told(this.#wish, error, connection)
-	}
-}
 
 /** Where else a statement may have to go. */
 interface Places {
@@ -66,7 +21,7 @@ const owners = new WeakMap<Mysql2Connection, Mysql2Core>()
 export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
 	readonly #bare: Mysql2Pool
-	readonly #source: Facts['source']
+	readonly #source: Mysql2Source
 	/** The bare pool takes back by itself, and keeps its own limits. */
 	readonly #disabled: boolean
 	// Callers that have asked and not been served, and connections that have not come back: bare mysql2 counts both against its limit.
@@ -84,7 +39,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** Connections that need not take writes: a refusal says nothing of the server that was not known. */
 	readsOnly = false
 
-	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts, options: Options) {
+	constructor(pool: Mysql2Pool, bare: Mysql2Pool, facts: Facts & { readonly source: Mysql2Source }, options: Options) {
 		super(facts, options)
 		this.#disabled = options.enabled === false
 		this.#pool = pool
@@ -118,14 +73,21 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	}
 
 	override acquire(call: Call): Promise<Mysql2Connection> {
+		return this.borrowFor(call, (connection) => this.#held.add(connection))
+	}
+
+	/** A connection for one attempt of the call, which `got` hears of at once. Rejects with what the caller gets. */
+	borrowFor(call: Call, got?: (connection: Mysql2Connection) => void): Promise<Mysql2Connection> {
 		return new Promise((resolve, reject) => {
 			call.waiting()
-			this.ask(call, (error, connection) => {
+			const { deadlineAtMs, signal, isBatch, attempts } = call
+			const done: Wish['done'] = (error, connection) => {
 				call.served()
 				if (connection === undefined) return reject(call.waitFailed(error))
-				this.#held.add(connection)
+				got?.(connection)
 				resolve(connection)
-			})
+			}
+			this.ask(new CountedWish({ deadlineAtMs, signal, isBatch, done }, attempts))
 		})
 	}
 
@@ -139,58 +101,58 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	}
 
 	#letGo(connection: Mysql2Connection | undefined): void {
-		if (connection !== undefined) this.#held.delete(connection)
-		if (this.#held.size === 0) for (const then of this.#afterTransactions.splice(0)) then()
+		if (connection !== undefined && this.#held.size > 0) this.#held.delete(connection)
+		if (this.#held.size === 0 && this.#afterTransactions.length > 0) for (const then of this.#afterTransactions.splice(0)) then()
 	}
 
-	/**
-	 * A connection for the call. A call that was served before has its place: the pool's limits are for new ones. What is known of the work may
-	 * lead it to a pool beside this one.
-	 */
-	ask(call: Call, done: Wish['done'], work?: Pick<Repeatability, 'reads'>): void {
-		const place = work && this.places?.placeOf(work)
-		if (place !== undefined) return place.ask(call, done)
-		const elsewhere = (): (() => void) | undefined => {
-			const next = work && this.places?.placeOf(work)
-			return next && (() => next.ask(call, done))
-		}
-		const { deadlineAtMs, signal, isBatch, attempts } = call
-		const wish = { deadlineAtMs, signal, isBatch, done, elsewhere: this.places && work && elsewhere }
-		if (attempts === 1 || this.#disabled) this.borrow(wish)
-		else this.#lend(wish)
+	/** A connection for the request, here or in a pool beside this one. */
+	ask(request: CountedRequest): void {
+		const place = this.placeFor(request)
+		if (place !== undefined) place.ask(request)
+		else if (this.#disabled) super.borrow(request)
+		else if (request.attempts > 1 || this.#admits(request)) this.#lend(request)
+	}
+
+	placeFor({ work }: CountedRequest): Mysql2Core | undefined {
+		return work && this.places?.placeOf(work)
 	}
 
 	override borrow(wish: Wish): void {
-		if (this.#disabled) return super.borrow(wish)
+		if (this.#disabled) super.borrow(wish)
+		else if (this.#admits(wish)) this.#lend(new CountedWish(wish))
+	}
+
+	/** Whether the pool's own limits leave room for one more; where not, it is told so. */
+	#admits(wish: Wish): boolean {
 		const queued = this.#asking + this.#lent - this.#source.capacity
-		if (queued >= 0) {
-			const { waitForConnections, queueLimit } = this.#pool.config
-			// The texts of mysql2, which its users know.
-			if (!waitForConnections) return process.nextTick(wish.done, new Error('No connections available.'), undefined)
-			if (queueLimit && queued >= queueLimit) return wish.done(new Error('Queue limit reached.'), undefined)
+		if (queued < 0) return true
+		const { waitForConnections, queueLimit } = this.#pool.config
+		// The texts of mysql2, which its users know.
+		if (!waitForConnections) process.nextTick(() => wish.done(new Error('No connections available.'), undefined))
+		else if (queueLimit && queued >= queueLimit) wish.done(new Error('Queue limit reached.'), undefined)
+		else {
 			this.#pool.emit('enqueue')
+			return true
 		}
-		this.#lend(wish)
+		return false
 	}
 
-	#lend(wish: Wish): void {
+	#lend(request: CountedRequest): void {
 		this.#asking += 1
-		super.borrow(new CountedRequest(wish, this.#counter))
+		request.countsAt(this)
+		super.borrow(request)
 	}
 
-	readonly #counter: Counter = {
-		moved: () => {
-			this.#asking -= 1
-		},
-		told: (wish, error, connection) => {
-			this.#asking -= 1
-			if (connection !== undefined) {
-				this.#lent += 1
-				handOut(connection)
-				if (this.isBeside) owners.set(connection, this)
-			}
-			wish.done(error, connection)
-		},
+	told(connection: Mysql2Connection | undefined): void {
+		this.#asking -= 1
+		if (connection === undefined) return
+		this.#lent += 1
+		handOut(connection)
+		if (this.isBeside) owners.set(connection, this)
+	}
+
+	left(): void {
+		this.#asking -= 1
 	}
 
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
@@ -210,6 +172,8 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	}
 
 	#putBack(connection: Mysql2Connection): void {
+		// mysql2 would reset the session first.
+		if (this.#pool.config.resetOnRelease !== true && this.#source.serveOrder(connection)) return
 		this.#bare.releaseConnection.call(this.#pool, connection)
 		this.returned()
 	}

@@ -19,7 +19,8 @@ export function lend(core: Mysql2Core, driver: Mysql2TransactionDriver | undefin
 			isBatch,
 			done: (error, connection) => {
 				if (connection === undefined) callback(error)
-				else handOver(core, driver, connection, callback, borrow)
+				// Never before `getConnection` has returned.
+				else process.nextTick(handOver, core, driver, connection, callback, borrow)
 			},
 		})
 	borrow()

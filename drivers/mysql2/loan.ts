@@ -123,7 +123,8 @@ export class Loan {
 			// Nothing can have been applied.
 			call
 				.next(error, fault, 'statement', { idempotent: true, reads: () => true })
-				.then(() => this.#fresh(call))
+				// Lent, and not held like the connection of a transaction of the pool: `pool.end()` does not wait for borrowers.
+				.then(() => this.#core.borrowFor(call))
 				.finally(moved)
 				.then(
 					(fresh) => {
@@ -139,18 +140,6 @@ export class Loan {
 				)
 		})
 		return command
-	}
-
-	/** Lent, and not held like the connection of a transaction of the pool: `pool.end()` does not wait for borrowers. */
-	#fresh(call: Call): Promise<Mysql2Connection> {
-		return new Promise((resolve, reject) => {
-			call.waiting()
-			this.#core.ask(call, (error, connection) => {
-				call.served()
-				if (connection === undefined) reject(call.waitFailed(error))
-				else resolve(connection)
-			})
-		})
 	}
 
 	#refuse(error: HoldfastError, sql: unknown, done: QueryCallback | undefined): Command {

@@ -2,6 +2,7 @@
 import { bool, type Call, checkOptions, isPlainRead, type OptionRules, oneOf, positiveMs } from '../../src/driver.ts'
 import type { Beside } from './beside.ts'
 import type { Mysql2Core } from './core.ts'
+import { CountedWish } from './counted.ts'
 import { comesTo, type Position, Positions } from './positions.ts'
 import type { Connections } from './query.ts'
 import type { Mysql2Connection } from './shape.ts'
@@ -62,13 +63,13 @@ export class Reads {
 			settle: (connection, broken) => core.settle(connection, broken),
 			turnedReadOnly: (connection, fault, error) => core.turnedReadOnly(connection, fault, error),
 			isStale: (connection) => core.isStale(connection),
-			ask: (call, done) => {
-				const elsewhere = () => this.#primary.ask(call, done)
+			ask: (statement) => {
+				const elsewhere = () => this.#primary.ask(new CountedWish(statement, statement.attempts))
 				if (tried) return elsewhere()
 				tried = true
-				this.#find(call, route).then((connection) => {
+				this.#find(statement.call, route).then((connection) => {
 					// Out of the promise: what the caller's callback throws is an uncaught exception, as it is with the bare pool.
-					process.nextTick(() => (connection === undefined ? elsewhere() : done(undefined, connection)))
+					process.nextTick(() => (connection === undefined ? elsewhere() : statement.done(undefined, connection)))
 				})
 			},
 		}

@@ -36,6 +36,8 @@ export interface Queue<T> {
 	readonly length: number
 	get(index: number): T | undefined
 	push(item: T): unknown
+	pop(): T | undefined
+	shift(): T | undefined
 }
 
 /** What connections and pools are configured with. */
@@ -64,7 +66,7 @@ export interface Mysql2Connection extends EventEmitter {
 	/** The pool that it is in; null once it has left it. */
 	_pool: Mysql2Pool | null
 	/** Its borrower has given it back. */
-	readonly _released: boolean
+	_released: boolean
 	/** What runs, and what waits behind it. */
 	readonly _command: Command | null | undefined
 	readonly _commands: Queue<Command>

@@ -1,11 +1,12 @@
 /** How does the core get connections out of a mysql2 pool, and back into it? */
+import { tracingChannel } from 'node:diagnostics_channel'
 import { errorMonitor } from 'node:events'
 import type { ConnectionSource, HostAddress, ServerRole } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import { askRole, beforehand, nameAgain, openThere } from './hosts.ts'
 import { readOnlyServer, refusesWrites } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
-import { hearSession, isAlive, isBusy, isUsable, type SessionEvents } from './state.ts'
+import { hearSession, isAlive, isBusy, isHeard, isUsable, type SessionEvents } from './state.ts'
 
 type Taken = (error: unknown, connection: Mysql2Connection | undefined) => void
 
@@ -19,7 +20,11 @@ export interface SourceEvents {
 	failed(error: unknown): void
 }
 
-const noneIdle: Queue<Mysql2Connection> = { length: 0, get: () => undefined, push: () => {} }
+const none = () => undefined
+const noneIdle: Queue<Mysql2Connection> = { length: 0, get: none, push: none, pop: none, shift: none }
+
+/** Who traces what `getConnection` does. */
+const tracers = tracingChannel('mysql2:pool:connect')
 
 export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
@@ -29,7 +34,6 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	// Taken out by mysql2 already, and handed over in the next tick only.
 	#taking = 0
 	#writes = false
-	readonly #heard = new WeakSet<Mysql2Connection>()
 	#ordered: ((connection: Mysql2Connection | undefined) => void) | undefined
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, disabled: boolean, on: SourceEvents) {
@@ -60,7 +64,17 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		return this.#pool._allConnections.length
 	}
 
+	/** As bare mysql2 hands out an idle one, but at once: it puts a turn of the event loop between. */
 	take(done: Taken): void {
+		if (this.#pool._freeConnections.length === 0 || tracers.hasSubscribers) return this.#takeLater(done)
+		const connection = this.#pool._freeConnections.pop() as Mysql2Connection
+		this.#pool.emit('acquire', connection)
+		connection._released = false
+		this.#listen(connection, false)
+		done(undefined, connection)
+	}
+
+	#takeLater(done: Taken): void {
 		this.#taking += 1
 		const taken: Taken = (error, connection) => {
 			this.#taking -= 1
@@ -82,6 +96,16 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		const done = this.#ordered
 		this.#ordered = undefined
 		done?.(connection)
+	}
+
+	/** Hands over a connection that comes back, if it was ordered and nobody stands before the order in the pool's own queue. */
+	serveOrder(connection: Mysql2Connection): boolean {
+		const queue = this.#pool._connectionQueue
+		if (this.#ordered === undefined || queue.get(0) !== this.#serve) return false
+		queue.shift()
+		connection._released = false
+		this.#serve(null, connection)
+		return true
 	}
 
 	/** mysql2 asks anew for whoever stands in its queue when a connection has left the pool. */
@@ -193,8 +217,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 
 	/** One listener for the connection's whole life, so that none of its errors ends the process. */
 	#listen(connection: Mysql2Connection | undefined, isNew: boolean): void {
-		if (connection === undefined || this.#heard.has(connection)) return
-		this.#heard.add(connection)
+		if (connection === undefined || isHeard(connection)) return
 		const broken = () => {
 			// Not where it was closed on this side: an idle one that the pool no longer needs, say.
 			if (connection._closing !== true) this.#on.broken(connection)

@@ -49,6 +49,9 @@ const unheard: Session = {
 	holdsLocks: false,
 }
 
+/** Whether somebody listens to it. */
+export const isHeard = (connection: Mysql2Connection): boolean => known(connection) !== undefined
+
 /** What is known of the connection's session. */
 export const sessionOf = (connection: Mysql2Connection): Readonly<Session> => known(connection) ?? unheard
 
@@ -101,13 +104,14 @@ export function isAlive(connection: Mysql2Connection): boolean {
 }
 
 /** Whether commands run on it or wait in it. */
-export const isBusy = (connection: Mysql2Connection): boolean =>
-	isAlive(connection) && (Boolean(connection._command) || connection._commands.length > 0)
+export const isBusy = (connection: Mysql2Connection): boolean => isAlive(connection) && hasWork(connection)
+
+const hasWork = ({ _command, _commands }: Mysql2Connection): boolean => Boolean(_command) || _commands.length > 0
 
 /** Alive as far as it knows, with nothing running, no transaction open, no table locked, autocommit as it was, and not known to refuse writes. */
 export function isUsable(connection: Mysql2Connection): boolean {
 	const { inTransaction, refusesWrites, turnedOff, holdsLocks } = sessionOf(connection)
-	return inTransaction !== true && !turnedOff && !holdsLocks && !refusesWrites && isAlive(connection) && !isBusy(connection)
+	return inTransaction !== true && !turnedOff && !holdsLocks && !refusesWrites && isAlive(connection) && !hasWork(connection)
 }
 
 /** The same, for one whose user may have opened a transaction: what is not known is not taken for clean. */

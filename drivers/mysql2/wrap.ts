@@ -11,12 +11,12 @@ import {
 	type Wanted,
 } from '../../src/driver.ts'
 import { Beside } from './beside.ts'
-import { commandMaker, executeWork, QueryWork, rowsWork, snapshot } from './command.ts'
+import { commandMaker, ExecuteStatement, PlainStatement, queryStatement, snapshot } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
 import { Mysql2Links } from './links.ts'
-import { type Connections, Statement } from './query.ts'
+import type { Connections } from './query.ts'
 import { isReadOnlyServer } from './read-only.ts'
 import { faultOfRefusal } from './refused.ts'
 import { Reads } from './replica.ts'
@@ -129,13 +129,7 @@ export function readyOf(connections: Connections): (options?: object) => Promise
 		checkOptions<ReadyOptions>('ready', options, readyRules)
 		const sql = { sql: 'SELECT 1', ...options }
 		await new Promise((resolve, reject) => {
-			new Statement(connections, {
-				sql,
-				timed: true,
-				begun: () => false,
-				start: (connection, done) => void connection.query(sql, undefined, done),
-				done: (_served, error) => (error === null ? resolve(undefined) : reject(error)),
-			}).run()
+			new PlainStatement(connections, sql, undefined, (error) => (error === null ? resolve(undefined) : reject(error))).run()
 		})
 	}
 }
@@ -173,10 +167,7 @@ function replacedMethods(
 			const command = makeCommand(sql, given, done)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
-			new Statement(
-				connectionsFor(said),
-				done === undefined ? rowsWork(command, said, given) : new QueryWork(command, said, given, done),
-			).run()
+			queryStatement(connectionsFor(said), command, said, given, done).run()
 			return command
 		},
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
@@ -185,7 +176,7 @@ function replacedMethods(
 			const given = typeof values === 'function' ? [] : values
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('execute', said, given), undefined, done)
-			new Statement(connectionsFor(said), executeWork(said, given, done as QueryCallback)).run()
+			new ExecuteStatement(connectionsFor(said), said, given, done as QueryCallback).run()
 			return undefined
 		},
 		promise(Kind?: PromiseConstructor): Mysql2PromisePool {

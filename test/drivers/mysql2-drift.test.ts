@@ -46,7 +46,8 @@ test('getConnection takes an idle connection out at once, and where it sees none
 		expect(pool._freeConnections.length).toBe(0)
 		;(await again).release()
 		const idle = pool._freeConnections
-		pool._freeConnections = { length: 0, get: () => undefined, push: () => {} }
+		const none = () => undefined
+		pool._freeConnections = { length: 0, get: none, push: none, pop: none, shift: none }
 		const second = borrow(pool)
 		pool._freeConnections = idle
 		expect(await second).not.toBe(connection)
