@@ -11,7 +11,7 @@ import { askWait, askYesNo } from './retry/ask.ts'
 import type { Attempt } from './retry/attempt.ts'
 import { disclaim, spend } from './retry/spent.ts'
 
-export type { CallOptions, Policy, RetryEvent } from './policy.ts'
+export type { BudgetSpentEvent, CallOptions, Policy, RetryEvent } from './policy.ts'
 
 /** What was found out of a commit in doubt. */
 export interface Doubt {
@@ -107,10 +107,12 @@ export class Call {
 		if (isLast || ending.error !== undefined || nowMs + paceMs >= this.deadlineAtMs) throw this.report(error)
 		this.throwIfAborted()
 		// Those who lose to one another take turns, which bounds their retries better than a share of traffic could.
-		const tokenMs = work.takesTurns === true && isConflict(fault) ? 0 : budget.reserve(fault.scope, nowMs, this.deadlineAtMs)
+		// What was cut is no crash.
+		const scope = isCut(fault) ? 'statement' : fault.scope
+		const tokenMs = work.takesTurns === true && isConflict(fault) ? 0 : budget.reserve(scope, nowMs, this.deadlineAtMs)
 		if (tokenMs === undefined) {
 			budget.refuse(error)
-			throw this.report(error)
+			throw this.refused(error, fault)
 		}
 		const waitMs = Math.max(paceMs, tokenMs)
 		onRetry?.({ attempt: this.attempts, fault, error, waitMs, label: this.#options.label })
@@ -177,6 +179,7 @@ export class Call {
 	/** The error of a wait for a connection: the caller's last native error, where it met one. */
 	waitFailed(error: unknown): unknown {
 		const history = this.#history
+		if (this.#policy.budget.wasRefused(error)) return this.refused(error, this.classify(error, 'connect'))
 		if (typeof history !== 'object' || history.failed === 0 || !HoldfastError.is(error)) return this.report(error)
 		return this.report(history.lastError, history.failed > 1 || isFinal(error))
 	}
@@ -260,6 +263,17 @@ export class Call {
 		const history: History = { attempts: 1, failed: 0, faults: [], lastError: undefined, waitedMs: 0, waitingSinceMs: undefined }
 		this.#history = history
 		return history
+	}
+
+	/** What the caller gets for want of a token: the error of its attempt, or what the user's hook throws. */
+	private refused(error: unknown, fault: Fault): unknown {
+		const reported = this.report(error)
+		try {
+			this.#policy.onBudgetSpent?.({ attempt: this.attempts, fault, error, label: this.#options.label })
+			return reported
+		} catch (thrown) {
+			return thrown
+		}
 	}
 
 	/** What the caller gets. Further attempts of somebody further out would multiply this call's, unless it would have made none for this error. */

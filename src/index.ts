@@ -1,5 +1,5 @@
 /** What may users call? The public surface of `holdfast`, every name spelled out. */
-export type { RetryEvent } from './call.ts'
+export type { BudgetSpentEvent, RetryEvent } from './call.ts'
 export { type ClassifyOptions, classify } from './classify/classify.ts'
 export type { ClassificationRow } from './classify/table.ts'
 export { type Clock, systemClock } from './clock.ts'

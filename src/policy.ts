@@ -23,6 +23,16 @@ export interface RetryEvent {
 	readonly label: string | undefined
 }
 
+/** What `onBudgetSpent` is told. No SQL and no parameter is in it. */
+export interface BudgetSpentEvent {
+	/** The attempt that failed, from 1: the last one. */
+	readonly attempt: number
+	readonly fault: Fault
+	/** The driver's error, which the caller gets. */
+	readonly error: unknown
+	readonly label: string | undefined
+}
+
 /** What all calls of one wrapped pool share. */
 export interface Policy {
 	readonly scheduler: Scheduler
@@ -41,6 +51,7 @@ export interface Policy {
 	/** What the driver has found out of an error that the error itself does not say. */
 	readonly foundOut: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
 	readonly onRetry: ((event: RetryEvent) => void) | undefined
+	readonly onBudgetSpent: ((event: BudgetSpentEvent) => void) | undefined
 	readonly signal: AbortSignal | undefined
 	/** Over once the pool was ended: no further attempt starts, and no wait goes on. */
 	readonly ending: Ending

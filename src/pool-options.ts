@@ -1,5 +1,5 @@
 /** What can be set for a wrapped pool, whatever the driver, and what may it be? Every option once, with its rule. */
-import type { RetryEvent } from './call.ts'
+import type { BudgetSpentEvent, RetryEvent } from './call.ts'
 import { checkRows } from './classify/classify.ts'
 import type { ClassificationRow } from './classify/table.ts'
 import { CommitLedger } from './commit-ledger.ts'
@@ -64,6 +64,8 @@ export interface PoolOptions {
 	readsAreSafe?: boolean | undefined
 	/** Called before each rerun. An error that it throws ends the call. */
 	onRetry?: ((event: RetryEvent) => void) | undefined
+	/** Called when a call gets its error because the retry budget is spent. An error that it throws is what the call gets instead. */
+	onBudgetSpent?: ((event: BudgetSpentEvent) => void) | undefined
 	/** Ends every wait of the pool's calls when it is aborted. */
 	signal?: AbortSignal | undefined
 	/**
@@ -105,6 +107,7 @@ export const poolRules: OptionRules<PoolOptions> = {
 	commit,
 	readsAreSafe: bool,
 	onRetry: fn,
+	onBudgetSpent: fn,
 	signal: abortSignal,
 	onConnect: fn,
 	halfOpenAfterMs: positiveMsOrFalse,

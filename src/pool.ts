@@ -74,6 +74,7 @@ export class PoolCore<C extends object> {
 			classifyRows: options.classify,
 			foundOut: facts.foundOut,
 			onRetry: options.onRetry,
+			onBudgetSpent: options.onBudgetSpent,
 			signal: options.signal,
 			ending: this.#ending,
 		}

@@ -7,7 +7,7 @@ import { checkOptions } from '../options.ts'
 export interface RetryBudgetOptions {
 	/** Retries for each call, at most: 0.2 is one retry for five calls. Default 0.2. */
 	ratio?: number
-	/** Retries a second that are always allowed, however little traffic there is. Default 10. */
+	/** Retries a second that are always allowed, however little traffic there is; of failed connection attempts as many a minute. Default 10. */
 	minPerSecond?: number
 }
 
@@ -42,27 +42,38 @@ const keptMs = 5_000
 // What a connection attempt costs that is made again, in reruns: each is a process and a handshake to the server, as much as many statements.
 const connectCost = 3
 
-// Somebody got through so short a time ago: then it is not an outage, in which all have to wait, but attempts that fail now and then.
-const flappingMs = 300
+// The floor of connects is a minute's, not a second's: with more, five calls a second make two attempts each, where half of all attempts fail.
+// It is there at once for who comes after a quiet half minute.
+const flapsKeptMs = 30_000
+
+// Somebody got through so short a time ago: then it is not an outage, in which all have to wait, but attempts that fail now and then. Calls
+// that need a connection more seldom than that are not bounded: two attempts a second do no harm.
+const flappingMs = 1_000
+// Nobody got through for so long: it was an outage after all.
+const outageMs = 200
+// Nobody was connecting for so long when work lost its connection: that is a crash.
+const quietMs = 300
 // Kinds that say nothing of why. A server that is full, or starting, says that waiting helps.
 const mayFlap: ReadonlySet<FaultKind> = new Set<FaultKind>(['connection_refused', 'connection_lost', 'connect_timeout', 'dns'])
 
 /**
- * Two accounts that are drawn on together: one earns a share for each call, the other a little for each second. The fuller one counts, so
+ * Two accounts that are drawn on together: one earns a share for each call, the other is granted a little for each second. The fuller one counts, so
  * that retries are at most the larger of the two.
  */
 class Tokens {
 	readonly #ratio: number
 	readonly #minPerMs: number
+	readonly #mostGranted: number
 	#earned = 0
 	#granted: number
 	#callsSeen = 0
 	#seenAtMs: number
 
-	constructor(ratio: number, minPerMs: number, nowMs: number) {
+	constructor(ratio: number, minPerMs: number, grantedForMs: number, nowMs: number) {
 		this.#ratio = ratio
 		this.#minPerMs = minPerMs
-		this.#granted = minPerMs * keptMs
+		this.#mostGranted = minPerMs * grantedForMs
+		this.#granted = this.#mostGranted
 		this.#seenAtMs = nowMs
 	}
 
@@ -86,7 +97,7 @@ class Tokens {
 
 	/** Gives one back that was waited for. */
 	forgive(): void {
-		this.#granted = Math.min(this.#granted + 1, this.#minPerMs * keptMs)
+		this.#granted = Math.min(this.#granted + 1, this.#mostGranted)
 	}
 
 	#refill(nowMs: number, calls: number): void {
@@ -94,7 +105,7 @@ class Tokens {
 		const kept = Math.max(0, 1 - elapsedMs / keptMs)
 		const fresh = calls - this.#callsSeen
 		this.#earned = this.#earned * kept + (fresh === 0 ? 0 : this.#ratio * fresh * Math.min(1, keptMs / elapsedMs))
-		this.#granted = Math.min(this.#granted + this.#minPerMs * elapsedMs, this.#minPerMs * keptMs)
+		this.#granted = Math.min(this.#granted + this.#minPerMs * elapsedMs, this.#mostGranted)
 		if (this.#granted < 0) {
 			const paid = Math.min(this.#earned, -this.#granted)
 			this.#earned -= paid
@@ -119,12 +130,13 @@ export class RetryBudget {
 	#openedAtMs = Number.NEGATIVE_INFINITY
 	/** There was a failure since somebody got through last, and it is paid for. */
 	#isPaid = false
+	#paidAtMs = 0
 
 	constructor(options: RetryBudgetOptions | false | undefined, nowMs: number) {
 		const { ratio = defaultRatio, minPerSecond = defaultMinPerSecond } = options || {}
 		this.#isOff = options === false
-		this.#reruns = new Tokens(ratio, minPerSecond / 1_000, nowMs)
-		this.#connects = new Tokens(ratio / connectCost, minPerSecond / 1_000 / connectCost, nowMs)
+		this.#reruns = new Tokens(ratio, minPerSecond / 1_000, keptMs, nowMs)
+		this.#connects = new Tokens(ratio / connectCost, minPerSecond / 60_000, flapsKeptMs, nowMs)
 	}
 
 	/** Takes the token of one rerun if there is one. */
@@ -139,7 +151,7 @@ export class RetryBudget {
 	 */
 	reserve(scope: FaultScope, nowMs: number, latestAtMs: number): number | undefined {
 		const tookConnection = scope === 'connection' || scope === 'endpoint'
-		if (tookConnection && !this.#isFlapping(nowMs)) return 0
+		if (tookConnection && nowMs - this.#openedAtMs > quietMs) return 0
 		return this.take(nowMs) ? 0 : this.#reruns.owe(nowMs, latestAtMs)
 	}
 
@@ -150,6 +162,7 @@ export class RetryBudget {
 
 	/** A connection attempt has succeeded. */
 	opened(nowMs: number): void {
+		if (this.#isPaid && nowMs - this.#paidAtMs >= outageMs) this.#connects.forgive()
 		this.#openedAtMs = nowMs
 		this.#isPaid = false
 	}
@@ -157,16 +170,13 @@ export class RetryBudget {
 	/**
 	 * Whether a caller whose connection attempt has failed may wait for another one. In an outage all may: the probes have a pace of their
 	 * own. While others get through, each further attempt is a retry. What fails before somebody gets through again is one outage, and paid
-	 * for once: a server that dies takes all attempts with it that are under way.
+	 * for once: a server that dies takes all attempts with it that are under way. One that lasts gets its token back.
 	 */
 	mayConnectAgain(kind: FaultKind, nowMs: number): boolean {
-		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || !this.#isFlapping(nowMs)) return true
+		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
 		this.#isPaid = this.#connects.take(1, nowMs, this.calls)
+		this.#paidAtMs = nowMs
 		return this.#isPaid
-	}
-
-	#isFlapping(nowMs: number): boolean {
-		return nowMs - this.#openedAtMs <= flappingMs
 	}
 
 	/** The caller who gets this error would have been served by one more retry. */

@@ -1,6 +1,7 @@
 /** What does a caller get when the retry budget is spent? */
 import { expect, test } from 'vitest'
-import { Call } from '../../src/call.ts'
+import { type BudgetSpentEvent, Call } from '../../src/call.ts'
+import { HoldfastError } from '../../src/errors.ts'
 import type { RetryBudget } from '../../src/outage/retry-budget.ts'
 import { createScheduler, type SchedulerOptions } from '../../src/outage/scheduler.ts'
 import type { PoolOptions } from '../../src/pool-options.ts'
@@ -25,7 +26,7 @@ function spent(scheduler: Omit<SchedulerOptions, 'clock'> = {}, options: PoolOpt
 	const { policy } = set.pool.core
 	while (policy.budget.take(set.clock.now()));
 	const fail = (error: unknown, deadlineMs: number, how = work) => {
-		const call = new Call(policy, { deadlineMs })
+		const call = new Call(policy, { deadlineMs, label: 'job' })
 		const fault = call.classify(error, 'statement')
 		return call.next(error, fault, 'statement', how).then(
 			() => set.clock.now(),
@@ -172,29 +173,88 @@ test.each([false, true])('a server that dies while its pools fill costs nobody a
 	expect(pool.core.stats().budgetSpent).toBe(0)
 })
 
-test.each([40, 100])(
+/** Half a minute of calls that need a connection each, while half of all attempts fail. */
+async function flapping(callsPerSecond: number) {
+	const { pool, server, clock } = stage({ capacity: 50 })
+	Object.defineProperty(server, 'manner', { get: () => (clock.random() < 0.5 ? 'accepts' : 'resets') })
+	const calls = 30 * callsPerSecond
+	let failed = 0
+	for (let call = 0; call < calls; call++) {
+		pool.core.call({})
+		pool.ask({
+			deadlineMs: 30_000,
+			onTold: (caller) => {
+				if (caller.connection === undefined) {
+					failed += 1
+					return
+				}
+				caller.connection.alive = false
+				pool.bringBack(caller)
+			},
+		})
+		await clock.advance(1_000 / callsPerSecond)
+	}
+	return { calls, failed, attempts: server.attempts.length }
+}
+
+test.each([5, 8, 10, 20, 40, 100])(
 	'while half of all connection attempts fail, %i calls a second make at most 1.25 attempts each',
 	async (callsPerSecond) => {
-		const { pool, server, clock } = stage({ capacity: 50 })
-		Object.defineProperty(server, 'manner', { get: () => (clock.random() < 0.5 ? 'accepts' : 'resets') })
-		const calls = 30 * callsPerSecond
-		for (let call = 0; call < calls; call++) {
-			pool.core.call({})
-			// Each call needs a connection of its own.
-			pool.ask({
-				deadlineMs: 30_000,
-				onTold: (caller) => {
-					if (caller.connection === undefined) return
-					caller.connection.alive = false
-					pool.bringBack(caller)
-				},
-			})
-			await clock.advance(1_000 / callsPerSecond)
-		}
-		expect(server.attempts.length).toBeGreaterThan(calls)
-		expect(server.attempts.length / calls).toBeLessThanOrEqual(1.25)
+		const { calls, attempts } = await flapping(callsPerSecond)
+		expect(attempts).toBeGreaterThan(calls)
+		expect(attempts / calls).toBeLessThanOrEqual(1.25)
 	},
 )
+
+test('a lone caller who needs a connection once a second or less gets through, though half of all attempts fail', async () => {
+	expect(await flapping(1)).toMatchObject({ failed: 0 })
+})
+
+test('work that its own time limit has cut takes a token: that is no crash', async () => {
+	const { fail } = spent()
+	const cut = new HoldfastError('HOLDFAST_ATTEMPT_TIMEOUT', 'cut')
+	expect(await fail(cut, 50)).toBe(cut)
+	expect(retryReport(cut)?.budgetSpent).toBe(true)
+})
+
+test('onBudgetSpent is told once of each call that gets its error for want of a token, and of no other', async () => {
+	const told: BudgetSpentEvent[] = []
+	const { fail, pool, clock, server, policy } = spent({}, { onBudgetSpent: (event) => told.push(event) })
+	const error = conflict()
+	await fail(error, 100)
+	expect(told).toEqual([{ attempt: 1, fault: expect.objectContaining({ kind: 'serialization_failure' }), error, label: 'job' }])
+	await fail(sqlError('42P01', 'ERROR', 'relation "t" does not exist'), 100)
+	expect(told).toHaveLength(1)
+	drainConnects(policy.budget, clock.now())
+	server.manner = 'resets'
+	const waiting = pool.core.acquire(new Call(policy, { label: 'connect' })).catch((thrown: unknown) => thrown)
+	await clock.advance(5)
+	const reset = await waiting
+	expect(reset).toMatchObject({ code: 'ECONNRESET' })
+	expect(told.slice(1)).toEqual([
+		{ attempt: 1, fault: expect.objectContaining({ kind: 'connection_lost' }), error: reset, label: 'connect' },
+	])
+	expect(pool.core.stats().budgetSpent).toBe(told.length)
+})
+
+test('what onBudgetSpent throws is what the call gets, also one that waits for a connection', async () => {
+	const thrown = new Error('of the hook')
+	const { fail, pool, clock, server, policy, expectQuiet } = spent(
+		{},
+		{
+			onBudgetSpent: () => {
+				throw thrown
+			},
+		},
+	)
+	expect(await fail(conflict(), 100)).toBe(thrown)
+	drainConnects(policy.budget, clock.now())
+	server.manner = 'resets'
+	const waiting = pool.core.acquire(new Call(policy, {})).catch((error: unknown) => error)
+	await clock.advance(5)
+	expect(await waiting).toBe(thrown)
+	expectQuiet()
+})
 
 test('a call that is ended while it waits for its token leaves the token to others', async () => {
 	const { fail, policy, expectQuiet } = spent()

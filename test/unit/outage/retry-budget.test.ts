@@ -84,19 +84,30 @@ test('a budget that is off says yes to everything', () => {
 	for (let retry = 0; retry < 1_000; retry++) expect(budget.reserve('statement', 0, 1)).toBe(0)
 })
 
-test('in an outage an attempt to connect costs nothing; while others get through, further attempts have a third of the rate of reruns', () => {
+/** Somebody gets through, and the next attempt fails. */
+function flap(budget: RetryBudget, nowMs: number): boolean {
+	budget.opened(nowMs)
+	return budget.mayConnectAgain('connection_lost', nowMs)
+}
+
+test('in an outage an attempt to connect costs nothing; while others get through, as many a minute are made again as reruns a second', () => {
 	const budget = new RetryBudget(undefined, 0)
 	for (let attempt = 0; attempt < 1_000; attempt++) expect(budget.mayConnectAgain('connection_refused', 10_000)).toBe(true)
-	const flap = (nowMs: number) => {
-		budget.opened(nowMs)
-		return budget.mayConnectAgain('connection_lost', nowMs)
-	}
-	expect(Array.from({ length: 20 }, () => flap(20_100)).filter(Boolean)).toHaveLength(16)
+	expect(Array.from({ length: 20 }, () => flap(budget, 20_100)).filter(Boolean)).toHaveLength(5)
 	// A server that is full, or starting, says that waiting helps.
 	expect(budget.mayConnectAgain('too_many_connections', 20_100)).toBe(true)
 	expect(budget.mayConnectAgain('starting_up', 20_100)).toBe(true)
-	expect(budget.mayConnectAgain('connection_refused', 20_401)).toBe(true)
-	expect(Array.from({ length: 20 }, () => flap(21_100)).filter(Boolean)).toHaveLength(3 + 1)
+	expect(budget.mayConnectAgain('connection_refused', 21_101)).toBe(true)
+	expect(Array.from({ length: 20 }, () => flap(budget, 32_101)).filter(Boolean)).toHaveLength(2)
+	expect(Array.from({ length: 20 }, () => flap(budget, 3_600_000)).filter(Boolean)).toHaveLength(5)
+})
+
+test('a lone caller gets through any number of restarts in a row: an outage that lasts gets its token back', () => {
+	const budget = new RetryBudget(undefined, 0)
+	for (let nowMs = 0; nowMs < 100 * 300; nowMs += 300) {
+		budget.calls += 1
+		expect(flap(budget, nowMs)).toBe(true)
+	}
 })
 
 test('however many attempts fail before somebody gets through again, they are one outage and paid for once', () => {
