@@ -3,7 +3,8 @@ import { type HoldfastPool, holdfast } from 'holdfast/mysql2'
 import mysql, { type Pool, type PoolOptions, type RowDataPacket } from 'mysql2/promise'
 import { type Flavour, startMysql } from '../../../test/support/mysql.ts'
 import { stubStream } from '../stub-mysql.ts'
-import type { BenchPool, Durability, PoolWish, Subject } from '../subject.ts'
+import type { BenchPool, Durability, PoolWish, Subject } from './contract.ts'
+import { byHand, threeReads } from './three-reads.ts'
 
 const names: Readonly<Record<Flavour, string>> = { mysql: 'MySQL', mariadb: 'MariaDB' }
 
@@ -46,13 +47,8 @@ function poolOf(config: PoolOptions, wrap: PoolWish['wrap']): BenchPool {
 		read: () => pool.query('select 1'),
 		query: (sql) => pool.query(sql),
 		linger: () => pool.query('select sleep(0.1)'),
-		byHand: () => byHand(pool),
-		byTransaction: () =>
-			wrapped.transaction(async (tx) => {
-				await tx.query('select 1')
-				await tx.query('select 2')
-				await tx.query('select 3')
-			}),
+		byHand: () => byHand(pool.getConnection(), 'start transaction'),
+		byTransaction: () => wrapped.transaction(threeReads),
 		transfer: (payer, payee) =>
 			wrapped.transaction(async (tx) => {
 				await tx.query('UPDATE account SET cents = cents - ? WHERE id = ?', [1, payer])
@@ -67,18 +63,5 @@ function poolOf(config: PoolOptions, wrap: PoolWish['wrap']): BenchPool {
 		size: () => ({ total: all?.length ?? Number.NaN, idle: free?.length ?? Number.NaN }),
 		stats: () => wrapped.holdfast.stats(),
 		end: () => pool.end(),
-	}
-}
-
-async function byHand(pool: Pool): Promise<void> {
-	const connection = await pool.getConnection()
-	try {
-		await connection.query('start transaction')
-		await connection.query('select 1')
-		await connection.query('select 2')
-		await connection.query('select 3')
-		await connection.query('commit')
-	} finally {
-		connection.release()
 	}
 }

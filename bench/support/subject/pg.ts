@@ -4,7 +4,8 @@ import pg from 'pg'
 import { startPostgres } from '../../../test/support/postgres.ts'
 import { backendCpuMs } from '../server-cpu.ts'
 import { StubClient } from '../stub-client.ts'
-import type { BenchPool, Durability, PoolWish, Subject } from '../subject.ts'
+import type { BenchPool, Durability, PoolWish, Subject } from './contract.ts'
+import { byHand, threeReads } from './three-reads.ts'
 
 // Nothing in the background takes part: each run of a pair is to meet the same server.
 const accountsSchema = `CREATE TABLE account (id int PRIMARY KEY, cents bigint NOT NULL) WITH (autovacuum_enabled = off, fillfactor = 50);
@@ -46,13 +47,8 @@ function poolOf(pool: pg.Pool, wrap: PoolWish['wrap']): BenchPool {
 		read: () => pool.query('select 1'),
 		query: (sql) => pool.query(sql),
 		linger: () => pool.query('select pg_sleep(0.1)'),
-		byHand: () => byHand(pool),
-		byTransaction: () =>
-			wrapped.transaction(async (tx) => {
-				await tx.query('select 1')
-				await tx.query('select 2')
-				await tx.query('select 3')
-			}),
+		byHand: () => byHand(pool.connect(), 'begin'),
+		byTransaction: () => wrapped.transaction(threeReads),
 		transfer: (payer, payee) =>
 			wrapped.transaction(async (tx) => {
 				await tx.query('UPDATE account SET cents = cents - $2 WHERE id = $1', [payer, 1])
@@ -64,18 +60,5 @@ function poolOf(pool: pg.Pool, wrap: PoolWish['wrap']): BenchPool {
 		size: () => ({ total: pool.totalCount, idle: pool.idleCount }),
 		stats: () => wrapped.holdfast.stats(),
 		end: () => pool.end(),
-	}
-}
-
-async function byHand(pool: pg.Pool): Promise<void> {
-	const client = await pool.connect()
-	try {
-		await client.query('begin')
-		await client.query('select 1')
-		await client.query('select 2')
-		await client.query('select 3')
-		await client.query('commit')
-	} finally {
-		client.release()
 	}
 }
