@@ -91,7 +91,7 @@ export class Lane {
 	 * their locks in opposite order, are a deadlock; when one is ahead they rarely are.
 	 */
 	staggerMs(random: number): number {
-		return random * (this.#turns?.aloneMs ?? 0)
+		return random * (this.#turns?.takesMs ?? 0)
 	}
 
 	/** Lets the limit rise to what was found. */
@@ -120,7 +120,8 @@ export class Lane {
 		if (this.#turns === undefined) return
 		const wanted = this.line.size > 0
 		if (wanted) this.#endedAtWait = this.#ended
-		this.#turns.ended({ end, startedAtMs, nowMs, wanted })
+		const used = wanted || this.running >= this.limit / 2
+		this.#turns.ended({ end, startedAtMs, nowMs, used, wanted })
 		this.#target = this.#turns.value
 		this.limit = Math.min(this.limit, this.#target)
 		if (this.#ended - Math.max(this.#endedAtLoss, this.#endedAtWait) >= this.#quiet) this.#stopTurns()

@@ -1,4 +1,4 @@
-/** How many transactions that conflict may run at once? As many as each still does a third of the work that one does alone. */
+/** How many transactions that conflict may run at once? As many as get the most done: doubled and halved on trial, and kept where it pays. */
 
 /** How an attempt ended: `lost` to a conflict, or in a way that says nothing of conflicts. */
 export type End = 'committed' | 'lost' | 'other'
@@ -8,162 +8,174 @@ export interface Ended {
 	readonly end: End
 	readonly startedAtMs: number
 	readonly nowMs: number
+	/** Whether more run than half as many as may, or somebody waits: what is not used cannot be judged. */
+	readonly used: boolean
 	/** Whether somebody waits for a turn, so that a higher limit would be used. */
 	readonly wanted: boolean
 }
 
-// A span that is judged: long enough to tell rates apart, short enough to react. Slow transactions are judged by the clock.
-const leastEnded = 16
+// A span that is judged: long enough to tell rates apart though somebody may have waited for a lock in vain, short enough to react. Of slow
+// transactions each place has to end one.
+const leastEnded = 24
+const leastEndedPerPlace = 4
+const shortestSpanMs = 40
 const longestSpanMs = 250
-// A span that is short of what is worthwhile, and not by losses, may have met a pause of the process or the machine: it goes on for so long.
+// A trial that is neither clearly better nor clearly worse goes on for so many times the shortest span: so long is the noise of a shared machine.
 const patience = 4
-// Commits for the time of one place, beside those of a transaction alone. Where each further transaction hinders all others a little more,
-// the sum is best at a half; where the processor or the disk is full it stays the same below that. A third is near the best of both.
-const worthwhileShare = 1 / 3
-// Two or three together must do as much as one alone, less what noise makes of it; and the more, the more of them lose, for what they gain
-// the first deadlock takes away.
-const asGoodAsAlone = 1
-const betterPerLost = 2.5
-// Above this share of lost attempts no further transaction is let in, whatever the rates: other processes may suffer that we cannot see.
+const clearGain = 1.25
+const clearLoss = 0.85
+// Twice as many have to do this much more, and half as many may do this much less: where it is all the same, fewer are in nobody's way.
+const worthwhileGain = 1.05
+const harmlessLoss = 0.97
+// Above this share of lost attempts no more are let in, whatever the rates: other processes may suffer that we cannot see.
 const mostLostShare = 1 / 3
-// What was gained longer ago excuses no deadlock of today.
-const longestStintMs = 20_000
-const steepestRaise = 2
-// Alone a transaction waits for nobody: one that takes so many times as long as others did does other work.
-const otherWork = 8
-const steepestFall = 0.5
-// What a limit has cost that was too high is earned back before more is tried: five times as long after a fall to 1, and twice that each
-// time it turns out in vain again; less at a higher limit, where more is given up meanwhile.
-const holdPerCost = 5
-const leastHoldPerCost = 2
-const mostFalls = 3
-const shortestHoldMs = 500
-const holdGrowth = 3
-const longestHoldMs = 30_000
-// How long one may wait for a lock, in transactions: all others that run, several times over. A power of two, so that there are few such limits.
+// A rate that falls below this share of what it was is no noise: something has changed.
+const collapsed = 0.5
+const otherWork = 1 / 8
+// How long until a trial that has failed is made again: twice as long each time, and many times what it has cost.
+const shortestHoldMs = 250
+const longestHoldMs = 8_000
+const holdPerCost = 20
+const longestHoldForCostMs = 30_000
+// How long one may wait for a lock, in transactions. A power of two, so that there are few such limits.
 const lockWaitTurns = 4
 const shortestLockWaitMs = 16
 
 export class Limit {
-	#limit = 1
-	#aloneRate: number | undefined
+	#value = 1
+	/** Commits a millisecond, with the limit that is not on trial; undefined until it was measured. */
+	#rate: number | undefined
+	/** The limit before this one, while this one is on trial. */
+	#before: number | undefined
+	readonly #up: Hold
+	readonly #down: Hold
+	/** Attempts that began before this tell of another limit, or of a time when it was not used. */
+	#fromMs: number
+	#beganAtMs: number | undefined
 	#committed = 0
 	#lost = 0
-	#placeMs = 0
-	#spanBeganAtMs: number
-	/** Since the limit was last raised from 1: what came of letting more than one run. */
-	#stintBeganAtMs: number
-	#stintCommits = 0
-	/** Stints in a row that were in vain. */
-	#falls = 0
-	/** The limit was raised for this span. */
-	#raised = false
-	#holdMs = shortestHoldMs
-	#holdUntilMs: number
+	#wanted = false
 
 	constructor(nowMs: number) {
-		this.#spanBeganAtMs = nowMs
-		this.#stintBeganAtMs = nowMs
-		this.#holdUntilMs = nowMs
+		this.#fromMs = nowMs
+		this.#up = new Hold(nowMs)
+		this.#down = new Hold(nowMs)
 	}
 
 	get value(): number {
-		return Math.floor(this.#limit)
+		return this.#value
 	}
 
-	/** How long one transaction takes that is alone, in milliseconds; undefined while none was. */
-	get aloneMs(): number | undefined {
-		return this.#aloneRate === undefined ? undefined : 1 / this.#aloneRate
+	/** How long one transaction takes, in milliseconds; undefined while that is unknown. */
+	get takesMs(): number | undefined {
+		return this.#rate ? (this.#before ?? this.#value) / this.#rate : undefined
 	}
 
 	/** How long one of those that run may wait for a lock before it is more likely a deadlock than a queue. */
 	get lockWaitMs(): number {
-		const wishMs = lockWaitTurns * this.value * (this.aloneMs ?? 0)
+		const wishMs = lockWaitTurns * (this.takesMs ?? 0)
 		return Math.max(shortestLockWaitMs, 2 ** Math.ceil(Math.log2(wishMs)))
 	}
 
 	/** Takes note of an attempt, and may change the limit. */
-	ended({ end, startedAtMs, nowMs, wanted }: Ended): void {
+	ended({ end, startedAtMs, nowMs, used, wanted }: Ended): void {
 		if (end === 'other') return
-		if (end === 'committed') this.#stintCommits += 1
-		// What began under another limit tells of that one; only a raise is blamed for what it hindered.
-		if (startedAtMs < this.#spanBeganAtMs && !this.#raised) return
+		this.#wanted = wanted
+		if (!used) return this.#measureAnew(nowMs)
+		if (startedAtMs < this.#fromMs) return
+		this.#beganAtMs ??= startedAtMs
 		if (end === 'committed') this.#committed += 1
 		else this.#lost += 1
-		this.#placeMs += nowMs - startedAtMs
+		const ms = nowMs - this.#beganAtMs
 		const ended = this.#committed + this.#lost
-		const enough = ended >= Math.max(leastEnded, 2 * this.value) || (ended > 1 && nowMs - this.#spanBeganAtMs >= longestSpanMs)
-		if (this.#isHopeless(ended)) this.#lower(steepestFall, nowMs)
-		else if (enough) this.#judge(nowMs, wanted)
+		const enough = Math.max(leastEnded, leastEndedPerPlace * this.#value)
+		const isLong = ms >= shortestSpanMs && ended >= enough
+		if (isLong || (ms >= longestSpanMs && ended >= this.#value)) this.#judge(this.#committed / ms, nowMs)
 	}
 
-	/** A raise that loses from the start is taken back before its losses become deadlocks, which take their second each. */
-	#isHopeless(ended: number): boolean {
-		return this.#raised && this.#lost >= this.#limit / 2 && this.#lost > ended * mostLostShare
+	#judge(rate: number, nowMs: number): void {
+		const known = this.#rate
+		if (this.#before !== undefined && known !== undefined) this.#decide(this.#before, rate, rate / known, nowMs)
+		else this.#watch(rate, nowMs)
 	}
 
-	#judge(nowMs: number, wanted: boolean): void {
-		if (nowMs - this.#stintBeganAtMs > longestStintMs) {
-			this.#stintBeganAtMs = (this.#stintBeganAtMs + nowMs) / 2
-			this.#stintCommits /= 2
+	/** A trial has been measured. */
+	#decide(before: number, rate: number, gain: number, nowMs: number): void {
+		const isRaise = before < this.#value
+		const isClear = gain > clearGain || gain < clearLoss
+		if (!isClear && nowMs - this.#fromMs < patience * shortestSpanMs) return
+		const tried = isRaise ? this.#up : this.#down
+		if (gain >= (isRaise ? worthwhileGain : harmlessLoss)) {
+			tried.forget(nowMs)
+			// The next step in the other direction is the one that was just left.
+			const other = isRaise ? this.#down : this.#up
+			other.rest(nowMs)
+			this.#rate = rate
+			this.#before = undefined
+			return this.#watch(rate, nowMs)
 		}
-		const rate = this.#placeMs > 0 ? this.#committed / this.#placeMs : 0
+		tried.failed(nowMs, (nowMs - this.#fromMs) * (1 - gain))
+		this.#before = undefined
+		this.#set(before, nowMs)
+	}
+
+	/** The limit has been measured that is not on trial. */
+	#watch(rate: number, nowMs: number): void {
 		const lostShare = this.#lost / (this.#committed + this.#lost)
-		if (this.value === 1) {
-			if (this.#aloneRate !== undefined && rate > 0 && lostShare === 0 && rate < this.#aloneRate / otherWork) this.#forget(rate, nowMs)
-			else if (rate > 0) this.#aloneRate = this.#aloneRate === undefined ? rate : 0.7 * this.#aloneRate + 0.3 * rate
-			this.#raise(this.#aloneRate !== undefined && lostShare <= mostLostShare ? steepestRaise : 1, nowMs, wanted)
-			return
+		if (this.#rate !== undefined && lostShare === 0 && rate < this.#rate * otherWork) {
+			// Transactions that take so much longer are others: what was learnt is not about them.
+			this.#rate = rate
+			this.#up.forget(nowMs)
+			this.#down.forget(nowMs)
 		}
-		const worthwhile = (this.#aloneRate ?? 0) * Math.max(worthwhileShare, (asGoodAsAlone + betterPerLost * lostShare) / this.value)
-		const factor = worthwhile > 0 ? rate / worthwhile : 0
-		const isSure = lostShare > mostLostShare / 2 || nowMs - this.#spanBeganAtMs >= longestSpanMs
-		if (factor < 1 && !isSure && this.#committed + this.#lost < patience * Math.max(leastEnded, 2 * this.value)) return
-		if (factor < 1) this.#lower(Math.max(factor, steepestFall), nowMs)
-		else this.#raise(lostShare <= mostLostShare ? Math.min(factor, steepestRaise) : 1, nowMs, wanted)
+		const hasCollapsed = this.#rate !== undefined && rate < this.#rate * collapsed
+		this.#rate = this.#rate === undefined ? rate : 0.7 * this.#rate + 0.3 * rate
+		if (this.#value > 1 && (hasCollapsed || nowMs >= this.#down.untilMs)) this.#try(this.#value / 2, nowMs)
+		else if (this.#wanted && nowMs >= this.#up.untilMs && rate > 0 && lostShare <= mostLostShare) this.#try(this.#value * 2, nowMs)
+		else this.#measureAnew(nowMs)
 	}
 
-	/** Transactions that take so much longer than those before are others: what was learnt is not about them. */
-	#forget(rate: number, nowMs: number): void {
-		this.#aloneRate = rate
-		this.#falls = 0
-		this.#holdMs = shortestHoldMs
-		this.#holdUntilMs = nowMs
+	#try(value: number, nowMs: number): void {
+		this.#before = this.#value
+		this.#set(value, nowMs)
 	}
 
-	#raise(factor: number, nowMs: number, wanted: boolean): void {
-		if (this.#raised) this.#holdMs = Math.max(this.#holdMs / holdGrowth, shortestHoldMs)
-		const before = this.value
-		if (before === 1) this.#beginStint(nowMs)
-		if (wanted && nowMs >= this.#holdUntilMs) this.#limit *= factor
-		this.#begin(nowMs, this.value > before)
+	#set(value: number, nowMs: number): void {
+		this.#value = value
+		this.#measureAnew(nowMs)
 	}
 
-	#lower(factor: number, nowMs: number): void {
-		// Deadlocks included, more than one did less than one alone would have done in that time.
-		const inVain = this.#stintCommits < (this.#aloneRate ?? 0) * (nowMs - this.#stintBeganAtMs)
-		this.#limit = inVain ? 1 : Math.max(1, this.#limit * factor)
-		const costMs = nowMs - this.#spanBeganAtMs
-		const perCost = Math.max((holdPerCost * 2 ** this.#falls) / this.#limit, leastHoldPerCost)
-		this.#falls = inVain ? Math.min(this.#falls + 1, mostFalls) : 0
-		const holdMs = Math.max(this.#raised ? this.#holdMs : 0, perCost * costMs)
-		this.#holdUntilMs = nowMs + Math.min(holdMs, longestHoldMs)
-		// Where few lose there is no harm in trying again soon.
-		if (this.#raised && this.#lost > (this.#committed + this.#lost) * (mostLostShare / 2))
-			this.#holdMs = Math.min(holdGrowth * this.#holdMs, longestHoldMs)
-		this.#begin(nowMs, false)
-	}
-
-	#beginStint(nowMs: number): void {
-		this.#stintBeganAtMs = nowMs
-		this.#stintCommits = 0
-	}
-
-	#begin(nowMs: number, raised: boolean): void {
+	#measureAnew(nowMs: number): void {
+		this.#fromMs = nowMs
+		this.#beganAtMs = undefined
 		this.#committed = 0
 		this.#lost = 0
-		this.#placeMs = 0
-		this.#spanBeganAtMs = nowMs
-		this.#raised = raised
+	}
+}
+
+/** When may a step be tried again that did not pay? */
+class Hold {
+	untilMs: number
+	#nextMs = shortestHoldMs
+
+	constructor(nowMs: number) {
+		this.untilMs = nowMs
+	}
+
+	/** Not yet: the first attempt is made in a while. */
+	rest(nowMs: number): void {
+		this.untilMs = nowMs + shortestHoldMs
+		this.#nextMs = shortestHoldMs
+	}
+
+	failed(nowMs: number, costMs: number): void {
+		this.untilMs = nowMs + Math.min(Math.max(this.#nextMs, holdPerCost * costMs), longestHoldForCostMs)
+		this.#nextMs = Math.min(2 * this.#nextMs, longestHoldMs)
+	}
+
+	/** At once. */
+	forget(nowMs: number): void {
+		this.untilMs = nowMs
+		this.#nextMs = shortestHoldMs
 	}
 }
