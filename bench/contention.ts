@@ -22,7 +22,7 @@ export async function run(report: Report, server: ServerName): Promise<void> {
 export function tell(report: Report, server: ServerName, fought: readonly Fought[]): void {
 	report.say(`- ${workers} workers, pools of ${poolSize}. A transaction reads two of the hot rows and writes both, in either order.`)
 	report.say(
-		`- Each side ${rounds} times ${measureMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up, in turn with the others, a fresh table each; medians.`,
+		`- Each side keeps its pool: ${warmUpMs / 1_000} s to warm up, then ${rounds} times ${measureMs / 1_000} s in turn with the others; medians.`,
 	)
 	picture(report, server, fought)
 	for (const each of fought) {
@@ -72,7 +72,7 @@ function picture(report: Report, server: ServerName, fought: readonly Fought[]):
 		plot({
 			title,
 			description: `Commits a second, and the 99th percentile of the time that a transaction takes, against the number of hot rows: ${arenas.join('; ')}.`,
-			setting: `Each reads two of the hot rows and writes both, in either order; medians of ${rounds} runs. Both scales are logarithmic.`,
+			setting: `Each reads two of the hot rows and writes both, in either order; medians of ${rounds} rounds. Both scales are logarithmic.`,
 			xTitle: 'hot rows',
 			xLog: true,
 			xTicks: hotRowCounts,

@@ -5,16 +5,18 @@ import { median } from '../support/statistics.ts'
 import type { ServerName } from '../support/subject.ts'
 import { mysql2Arena } from './mysql2.ts'
 import { type Isolation, pgArena } from './pg.ts'
-import { measure, type Outcome } from './run.ts'
+import { Contender, type Outcome } from './run.ts'
 import { type Arena, fixed, type Open } from './sides.ts'
 
 export const workers = 32
 export const poolSize = 32
 // What is learnt in the first seconds is not what a server does all day. Nobody is ahead by it: every side has the same time.
-export const warmUpMs = 1_200
-export const measureMs = 1_500
-export const rounds = 2
-const pairs = 5
+export const warmUpMs = 1_500
+export const measureMs = 2_000
+export const rounds = 3
+// Without hot rows, where a hundredth counts.
+const pairs = 12
+const pairMs = 800
 export const hotRowCounts = [2, 10, 100, 1_000] as const
 const concurrencies = [1, 2, 4, 8, 16] as const
 
@@ -27,8 +29,9 @@ export interface Fight {
 export interface Fought extends Fight {
 	/** Such as "PostgreSQL 18, SERIALIZABLE". */
 	readonly arena: string
-	/** One for each side: the median of each figure. Without hot rows only Holdfast, as the share of what is done without turns. */
+	/** One for each side; none without hot rows. */
 	readonly outcomes: readonly Outcome[]
+	/** Without hot rows: commits a second, of those without turns. */
 	readonly shareWithoutTurns?: number
 }
 
@@ -41,8 +44,8 @@ export function fightsOn(server: ServerName): readonly Fight[] {
 export async function fight(name: ServerName, fights: readonly Fight[], progress: (line: string) => void): Promise<Fought[]> {
 	const server =
 		name === 'postgres'
-			? await startPostgres({ settings: { max_connections: '100' } })
-			: await startMysql({ flavour: name, settings: { innodb_flush_log_at_trx_commit: '2' } })
+			? await startPostgres({ settings: { max_connections: '300' } })
+			: await startMysql({ flavour: name, settings: { max_connections: '300', innodb_flush_log_at_trx_commit: '2' } })
 	const arenas = new Map<Fight['level'], Arena>()
 	const fought: Fought[] = []
 	try {
@@ -65,47 +68,52 @@ export async function fight(name: ServerName, fights: readonly Fight[], progress
 }
 
 async function contend(arena: Arena, hotRows: number, tell: (line: string) => void): Promise<Outcome[]> {
-	const sides: readonly Open[] = [...arena.peers, ...concurrencies.map((most) => fixed(most, () => arena.hands())), arena.ours]
-	const outcomes = sides.map((): Outcome[] => [])
-	for (let round = 0; round < rounds; round++) {
-		for (const [index, open] of sides.entries()) {
-			const outcome = await one(arena, open, hotRows)
-			outcomes[index]?.push(outcome)
-			tell(`${outcome.name}: ${Math.round(outcome.perSecond)}/s, p99 ${Math.round(outcome.p99Ms)} ms`)
+	const opens: readonly Open[] = [...arena.peers, ...concurrencies.map((most) => fixed(most, () => arena.hands())), arena.ours]
+	return together(arena, opens, hotRows, async (contenders) => {
+		for (let round = 0; round < rounds; round++) {
+			for (const contender of contenders) {
+				const perSecond = await contender.fight(measureMs)
+				tell(`${contender.side.name}: ${Math.round(perSecond)}/s`)
+			}
 		}
-	}
-	return outcomes.map(middle)
+		return contenders.map((contender) => contender.outcome)
+	})
 }
 
 /** Each worker has rows of its own: turns with nothing to do, beside a pool of the same size that takes none. In pairs, median. */
 async function share(arena: Arena, tell: (line: string) => void): Promise<number> {
 	const unbounded = fixed(workers, () => arena.hands())
-	const shares: number[] = []
-	for (let pair = 0; pair < pairs; pair++) {
-		const first = await one(arena, pair % 2 === 0 ? arena.ours : unbounded, undefined)
-		const second = await one(arena, pair % 2 === 0 ? unbounded : arena.ours, undefined)
-		const [ours, others] = pair % 2 === 0 ? [first, second] : [second, first]
-		shares.push(ours.perSecond / others.perSecond)
-		tell(`${Math.round(ours.perSecond)}/s of ${Math.round(others.perSecond)}/s`)
-	}
-	return median(shares)
+	return together(arena, [arena.ours, unbounded], undefined, async ([ours, others]) => {
+		const shares: number[] = []
+		for (let pair = 0; pair < pairs; pair++) {
+			const perSecond = new Map<Contender | undefined, number>()
+			for (const contender of pair % 2 === 0 ? [ours, others] : [others, ours])
+				perSecond.set(contender, (await contender?.fight(pairMs)) ?? 0)
+			const [mine = 0, theirs = 0] = [perSecond.get(ours), perSecond.get(others)]
+			shares.push(mine / theirs)
+			tell(`${Math.round(mine)}/s of ${Math.round(theirs)}/s`)
+		}
+		return median(shares)
+	})
 }
 
-async function one(arena: Arena, open: Open, hotRows: number | undefined): Promise<Outcome> {
+/** Opens all sides at once and warms each of them up: a machine that is slower for a while is so for all of them. */
+async function together<T>(
+	arena: Arena,
+	opens: readonly Open[],
+	hotRows: number | undefined,
+	play: (contenders: readonly Contender[]) => Promise<T>,
+): Promise<T> {
 	await arena.layOut()
-	return measure(arena, open, { hotRows, workers, warmUpMs, measureMs })
-}
-
-/** The middle of each figure. */
-function middle(outcomes: readonly Outcome[]): Outcome {
-	const of = (figure: (outcome: Outcome) => number) => median(outcomes.map(figure))
-	const { name = '', kind = 'fixed' } = outcomes[0] ?? {}
-	return {
-		name,
-		kind,
-		perSecond: of((each) => each.perSecond),
-		p50Ms: of((each) => each.p50Ms),
-		p99Ms: of((each) => each.p99Ms),
-		errors: of((each) => each.errors),
+	const contenders: Contender[] = []
+	try {
+		for (const open of opens) contenders.push(new Contender(arena, await open(), { hotRows, workers }))
+		for (const contender of contenders) await contender.warmUp(warmUpMs)
+		return await play(contenders)
+	} finally {
+		for (const { side } of contenders) {
+			side.stop()
+			await side.end()
+		}
 	}
 }
