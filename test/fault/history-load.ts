@@ -1,12 +1,14 @@
-/** What do transactions over several mysql2 pools amount to, held against the database afterwards? The workload of the chaos runs, with its checker. */
+/** What do transactions over several pools amount to, held against the database afterwards? The workload of the chaos runs, with its checker. */
 import { InDoubtError } from 'holdfast'
 import type { HoldfastPool } from 'holdfast/mysql2'
 import type { Pool } from 'mysql2/promise'
 import type { ChaosClient } from '../chaos/clients.ts'
+import type { Database } from '../chaos/database.ts'
 import { Draw } from '../chaos/draw.ts'
 import { mixed } from '../chaos/mysql2/by-hand.ts'
 import { append, elementsOf, perform, schema } from '../chaos/mysql2/sql.ts'
 import { centsEach } from '../chaos/operations.ts'
+import * as pgSql from '../chaos/pg/sql.ts'
 import { work } from '../chaos/worker.ts'
 import { checkHistory } from '../history/check.ts'
 import type { Anomaly, Operation } from '../history/history.ts'
@@ -25,21 +27,43 @@ export interface HistoryLoad {
 	anomalies(ask: Ask): Promise<Anomaly[]>
 }
 
-/** Lays the tables out by `ask` and starts workers on each pool. `exactlyOnce` is for pools with a ledger. */
+/** Lays the tables out by `ask` and starts workers on each pool of mysql2. `exactlyOnce` is for pools with a ledger. */
 export async function startHistory(
 	pools: ReadonlyArray<HoldfastPool<Pool>>,
 	{ ask, seed, workers, exactlyOnce }: { ask: Ask; seed: number; workers: number; exactlyOnce: boolean },
 ): Promise<HistoryLoad> {
 	for (const statement of schema.split(';')) if (statement.trim() !== '') await ask(statement)
+	const clients = pools.map((pool) => clientOf(pool, exactlyOnce))
+	return startLoad(clients, { database: { perform, append }, elementsOf, seed, workers })
+}
+
+/** The same on PostgreSQL, for clients of any kind. */
+export async function startPgHistory(
+	clients: readonly ChaosClient[],
+	{ ask, seed, workers }: { ask: Ask; seed: number; workers: number },
+): Promise<HistoryLoad> {
+	await ask(pgSql.schema)
+	const { perform, append } = pgSql
+	return startLoad(clients, { database: { perform, append }, elementsOf: (elements) => elements as number[], seed, workers })
+}
+
+interface LoadOptions {
+	readonly database: Pick<Database, 'perform' | 'append'>
+	/** A list, as the driver gives it. */
+	elementsOf(elements: unknown): readonly number[]
+	readonly seed: number
+	readonly workers: number
+}
+
+function startLoad(clients: readonly ChaosClient[], { database, elementsOf, seed, workers }: LoadOptions): HistoryLoad {
 	const operations: Operation[] = []
-	const answered = pools.map(() => 0)
+	const answered = clients.map(() => 0)
 	let lastId = 0
 	let stopped = false
-	const running = pools.flatMap((pool, at) => {
-		const client = clientOf(pool, exactlyOnce)
+	const running = clients.flatMap((client, at) => {
 		const shift = {
 			client,
-			database: { perform, append },
+			database,
 			isolation: 'read committed' as const,
 			nextId: () => ++lastId,
 			crossing: () => false,
@@ -68,7 +92,7 @@ export async function startHistory(
 			await Promise.all(running)
 		},
 		async anomalies(ask) {
-			const lists = await ask<{ id: number; elements: string }>('select id, elements from list')
+			const lists = await ask<{ id: number; elements: unknown }>('select id, elements from list')
 			const accounts = await ask<{ id: number; cents: number }>('select id, cents from account')
 			return checkHistory({
 				operations,
