@@ -4,7 +4,7 @@ import { settingRows as mysqlSettings } from '../cli/mysql/settings.ts'
 import { settingRows as postgresSettings } from '../cli/postgres/settings.ts'
 import type { SettingRow } from '../cli/report.ts'
 import { states } from '../cli/states.ts'
-import { classificationRows } from '../src/classify/classify.ts'
+import { classificationRows } from '../src/classify/tables.ts'
 import { optionRows } from './option-rows.ts'
 
 const cell = (value: unknown) =>

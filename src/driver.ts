@@ -17,7 +17,7 @@ export type {
 export type { Repeatability } from './decide.ts'
 export { HoldfastError } from './errors.ts'
 export type { Fault, Phase } from './fault.ts'
-export { type Host, hostsOf } from './hosts/host.ts'
+export { addressOf, type Host, hostsOf } from './hosts/host.ts'
 export type { Wanted } from './hosts/role.ts'
 export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 export {

@@ -1,6 +1,5 @@
 /** What must stand behind knex's pool, whatever the database? A wrapped pool of the driver, and three ways to work on it. */
-import type { PoolOptions, Stats, TransactionOptions } from '../../src/driver.ts'
-import type { QueryOptions } from './options.ts'
+import type { PoolOptions, QueryOptions, Stats, TransactionOptions } from '../../src/driver.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 
 /** What a builder's one statement runs on. The statement may move to another connection. */

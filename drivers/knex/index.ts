@@ -1,10 +1,10 @@
 /** What does a wrapped knex instance do that the bare one does not? `holdfast(knex)` puts a wrapped pool behind it; it holds no policy. */
 import type { Knex } from 'knex'
-import { checkPoolOptions, type PoolOptions, type Stats, show } from '../../src/driver.ts'
+import { checkPoolOptions, type PoolOptions, type QueryOptions, type Stats, show } from '../../src/driver.ts'
 import type { MakeBackend } from './backend.ts'
 import { graft, poolOfKnex } from './graft.ts'
 import { Mysql2Backend } from './mysql2-backend.ts'
-import type { OwnTransactionOptions, QueryOptions } from './options.ts'
+import type { OwnTransactionOptions } from './options.ts'
 import { PgBackend } from './pg-backend.ts'
 import { restingStats } from './resting.ts'
 import { isKnex, type KnexInstance } from './shape.ts'

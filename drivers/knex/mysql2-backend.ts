@@ -4,6 +4,7 @@ import {
 	type Call,
 	ownOptions,
 	type PoolOptions,
+	type QueryOptions,
 	runTransaction,
 	type Stats,
 	show,
@@ -19,7 +20,7 @@ import { acquireError } from './faults.ts'
 import { watchIdle } from './mysql2-idle.ts'
 import { makeMysql2Pool } from './mysql2-pool.ts'
 import { Mysql2StatementConnection } from './mysql2-statement.ts'
-import { idleTimeoutMs, type QueryOptions } from './options.ts'
+import { idleTimeoutMs } from './options.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 import { nextUid } from './uid.ts'
 

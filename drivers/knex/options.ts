@@ -3,25 +3,6 @@ import type { TransactionOptions } from '../../src/driver.ts'
 import type { Builder, TransactionConfig } from './shape.ts'
 import type { StopSign } from './stop-sign.ts'
 
-/** What `.options({ … })` of a builder may say beside the driver's own fields. */
-export interface QueryOptions {
-	/** The caller's word that the statement may be applied twice: then it is rerun also when its answer was lost. Default false. */
-	readonly idempotent?: boolean | undefined
-	/**
-	 * Applies a write exactly once, also when its answer is lost: it runs in a transaction of its own whose commit is verified.
-	 * Needs `commit: 'verify'`, or a ledger to be certain after a crash. Default false.
-	 */
-	readonly exactlyOnce?: boolean | undefined
-	/** After this no further attempt starts and no wait goes on. Default: that of the instance. */
-	readonly deadlineMs?: number | undefined
-	/** Ends waits at once, and stops before the next attempt. A running statement is not cut. */
-	readonly signal?: AbortSignal | undefined
-	/** A name for hooks and reports. */
-	readonly label?: string | undefined
-	/** `'batch'`: it lets the other callers go first while they wait for a connection. Default: that of the instance. */
-	readonly priority?: TransactionOptions['priority']
-}
-
 /** What the config of `knex.transaction(fn, config)` may say beside knex's own fields. */
 export type OwnTransactionOptions = Pick<TransactionOptions, 'idempotent' | 'label' | 'deadlineMs' | 'priority' | 'signal'>
 

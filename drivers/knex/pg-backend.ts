@@ -4,6 +4,7 @@ import {
 	type Call,
 	ownOptions,
 	type PoolOptions,
+	type QueryOptions,
 	runTransaction,
 	type Stats,
 	show,
@@ -18,7 +19,6 @@ import { PgTransaction } from '../pg/transaction.ts'
 import { Abandoning } from './abandoning.ts'
 import type { Backend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
-import type { QueryOptions } from './options.ts'
 import { makePgPool } from './pg-pool.ts'
 import { PgStatementConnection } from './pg-statement.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'

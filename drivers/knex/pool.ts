@@ -1,9 +1,8 @@
 /** What does a wrapped knex instance have for a pool? The same face as tarn's, over a pool of the driver. */
 import { EventEmitter } from 'node:events'
-import type { PoolOptions, Stats, TransactionOptions } from '../../src/driver.ts'
+import type { PoolOptions, QueryOptions, Stats, TransactionOptions } from '../../src/driver.ts'
 import type { Backend, MakeBackend, StatementConnection, TransactionLink } from './backend.ts'
 import { acquireError } from './faults.ts'
-import type { QueryOptions } from './options.ts'
 import { refreshSettings } from './provider.ts'
 import type { ClientConfig, KnexClient, KnexConnection } from './shape.ts'
 

@@ -1,6 +1,7 @@
 /** How is one callback pool of mysql2 wrapped? Its methods are replaced in place; whatever wraps it goes through them. */
 import {
 	abortSignal,
+	addressOf,
 	checkOptions,
 	hostsOf,
 	isOnce,
@@ -80,7 +81,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 		},
 	})
 	const { host, port, socketPath } = pool.config.connectionConfig
-	const own = socketPath ?? `${host}:${port}`
+	const own = socketPath ?? addressOf({ host, port })
 	// An endpoint of its own: to those who only read, a server that has turned read-only is well.
 	const address = beside === undefined ? own : `${own} (${beside})`
 	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)

@@ -1,5 +1,5 @@
 /** Of what is the core of a pg pool made? Its source, its server or servers, and the pools beside it. */
-import { hostsOf, type PoolOptions, type Wanted } from '../../src/driver.ts'
+import { addressOf, hostsOf, type PoolOptions, type Wanted } from '../../src/driver.ts'
 import { Beside, poolLike } from './beside.ts'
 import { Plans } from './cached-plan.ts'
 import { ownedBy, PgCore } from './core.ts'
@@ -57,5 +57,5 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 function placeOf(pool: PgPool): { address: string; port: number } {
 	// A `stream` function of the user is for connections.
 	const { host, port } = new pool.Client({ ...pool.options, stream: undefined })
-	return { address: host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`, port }
+	return { address: addressOf({ host, port }), port }
 }

@@ -8,7 +8,6 @@ import { builtIn, tableOfUser } from './tables.ts'
 import { wrappedBy } from './unwrap.ts'
 
 export { checkRows } from './check-rows.ts'
-export { classificationRows } from './tables.ts'
 
 /** What `classify` may be told. */
 export interface ClassifyOptions {

@@ -1,6 +1,7 @@
 /** How does a pool open a connection where it matters what the server is? Its source, with a choice of the server in front of it. */
 import type { ConnectionSource, OpenAt, ServerRole } from '../contract.ts'
 import { HoldfastError } from '../errors.ts'
+import { ForwardingSource } from '../forwarding-source.ts'
 import type { Endpoint } from '../outage/endpoint.ts'
 import type { Scheduler } from '../outage/scheduler.ts'
 import { noHostError } from './errors.ts'
@@ -29,18 +30,8 @@ export function placedSource<C extends object>(
 	return search === undefined ? new WritableSource(source, openAt, endpoint) : new HostSource(source, openAt, search, endpoint, scheduler)
 }
 
-/** A source in front of a pool's own: what it does not change it passes on. */
-export abstract class PlacedSource<C extends object> implements ConnectionSource<C> {
-	protected readonly source: ConnectionSource<C>
-	readonly order: ConnectionSource<C>['order']
-
-	constructor(source: ConnectionSource<C>) {
-		this.source = source
-		this.order = source.order?.bind(source)
-	}
-
-	abstract open(done: Done<C>): () => void
-
+/** The source that a pool asks for connections instead of its own. */
+export abstract class PlacedSource<C extends object> extends ForwardingSource<C> {
 	/** What is known of the hosts; undefined where there is one address. */
 	report(): HostReport[] | undefined {
 		return undefined
@@ -51,38 +42,6 @@ export abstract class PlacedSource<C extends object> implements ConnectionSource
 
 	/** The pool has ended. */
 	end(): void {}
-
-	get capacity(): number {
-		return this.source.capacity
-	}
-
-	idle(): number {
-		return this.source.idle()
-	}
-
-	total(): number {
-		return this.source.total()
-	}
-
-	take(done: Done<C>): void {
-		this.source.take(done)
-	}
-
-	giveBack(connection: C): void {
-		this.source.giveBack(connection)
-	}
-
-	discard(connection: C, error: unknown): void {
-		this.source.discard(connection, error)
-	}
-
-	isUsable(connection: C): boolean {
-		return this.source.isUsable(connection)
-	}
-
-	ask(connection: C, done: (alive: boolean) => void): () => void {
-		return this.source.ask(connection, done)
-	}
 }
 
 /** One address. Once its server has refused writes, a connection is only good if the server behind it takes them again. */

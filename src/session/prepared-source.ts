@@ -1,5 +1,6 @@
 /** What does a new connection get before anybody has it? The user's `onConnect`, once on each; one that has not got it is handed to nobody. */
 import type { ConnectionSource } from '../contract.ts'
+import { ForwardingSource } from '../forwarding-source.ts'
 import { hookFailed, hookTimedOut, leftUnusable, lostInHook } from './hook-faults.ts'
 
 /**
@@ -10,58 +11,27 @@ export type OnConnect<C extends object = object> = { prepare(connection: C): unk
 type Opened<C> = (error: unknown, connection: C | undefined) => void
 
 /** The source of a pool whose connections are prepared as part of being opened: within the same time limit, and under the same permit. */
-export class PreparedSource<C extends object> implements ConnectionSource<C> {
-	readonly #source: ConnectionSource<C>
+export class PreparedSource<C extends object> extends ForwardingSource<C> {
 	readonly #hook: OnConnect<C>
 	readonly #prepared = new WeakSet<C>()
-	readonly order: ConnectionSource<C>['order']
 
 	constructor(source: ConnectionSource<C>, hook: OnConnect<C>) {
-		this.#source = source
+		super(source)
 		this.#hook = hook
-		this.order = source.order
 	}
 
-	get capacity(): number {
-		return this.#source.capacity
-	}
-
-	idle(): number {
-		return this.#source.idle()
-	}
-
-	total(): number {
-		return this.#source.total()
-	}
-
-	take(done: Opened<C>): void {
-		this.#source.take(done)
-	}
-
-	open(done: Opened<C>): () => void {
+	override open(done: Opened<C>): () => void {
 		let giveUpHook: (() => void) | undefined
-		const giveUpOpening = this.#source.open((error, connection) => {
+		const giveUpOpening = this.source.open((error, connection) => {
 			if (connection === undefined) done(error, undefined)
 			else giveUpHook = this.#prepare(connection, done)
 		})
 		return () => (giveUpHook ?? giveUpOpening)()
 	}
 
-	giveBack(connection: C): void {
-		this.#source.giveBack(connection)
-	}
-
-	discard(connection: C, error: unknown): void {
-		this.#source.discard(connection, error)
-	}
-
 	/** One that was open before the pool was wrapped has not been prepared: it is replaced. */
-	isUsable(connection: C): boolean {
-		return this.#prepared.has(connection) && this.#source.isUsable(connection)
-	}
-
-	ask(connection: C, done: (alive: boolean) => void): () => void {
-		return this.#source.ask(connection, done)
+	override isUsable(connection: C): boolean {
+		return this.#prepared.has(connection) && this.source.isUsable(connection)
 	}
 
 	#prepare(connection: C, done: Opened<C>): () => void {
@@ -70,24 +40,24 @@ export class PreparedSource<C extends object> implements ConnectionSource<C> {
 			if (over) return
 			over = true
 			if (failed === undefined) this.#prepared.add(connection)
-			else this.#source.discard(connection, failed.error)
+			else this.source.discard(connection, failed.error)
 			done(failed?.error, failed === undefined ? connection : undefined)
 		}
 		const hook = this.#hook
 		const run = async () => hook(connection)
 		run().then(
 			() => this.#check(connection, finish),
-			(error: unknown) => finish({ error: hookFailed(error, this.#source.isUsable(connection)) }),
+			(error: unknown) => finish({ error: hookFailed(error, this.source.isUsable(connection)) }),
 		)
 		return () => finish({ error: hookTimedOut() })
 	}
 
 	/** A hook that has left a transaction open would put into it what the next caller believes to be written. */
 	#check(connection: C, finish: (failed: { readonly error: unknown } | undefined) => void): void {
-		if (this.#source.isUsable(connection)) return finish(undefined)
-		this.#source.ask(connection, (alive) => {
+		if (this.source.isUsable(connection)) return finish(undefined)
+		this.source.ask(connection, (alive) => {
 			if (!alive) finish({ error: lostInHook() })
-			else finish(this.#source.isUsable(connection) ? undefined : { error: leftUnusable() })
+			else finish(this.source.isUsable(connection) ? undefined : { error: leftUnusable() })
 		})
 	}
 }

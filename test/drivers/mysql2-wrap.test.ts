@@ -88,12 +88,15 @@ test('wrapping a promise pool wraps the callback pool in it, and pools and class
 test('endpoints are shared by address, whatever the driver: a host with its port, or a socket', async () => {
 	const scheduler = createScheduler()
 	const pool = holdfast(mysql.createPool(nowhere), { scheduler })
+	const sixth = holdfast(mysql.createPool({ ...nowhere, host: '::1' }), { scheduler })
+	const listed = holdfast(mysql.createPool(nowhere), { scheduler, hosts: ['[::1]:1'] })
 	const socket = holdfast(mysql.createPool({ socketPath: '/no/such.sock' }), { scheduler, deadlineMs: 5 })
 	expect(pool.holdfast.stats().endpoint.address).toBe('127.0.0.1:1')
+	expect(sixth.holdfast.stats().endpoint.address).toBe('[::1]:1')
+	expect(listed.holdfast.stats().hosts?.map(({ address }) => address)).toEqual(['[::1]:1'])
 	expect(socket.holdfast.stats().endpoint.address).toBe('/no/such.sock')
 	expect(await calledBack((done) => socket.query('SELECT 1', done))).toMatchObject({ error: { code: 'HOLDFAST_DEADLINE' } })
-	pool.end()
-	socket.end()
+	for (const each of [pool, sixth, listed, socket]) each.end()
 })
 
 describe.each(flavours)('%s', (flavour) => {

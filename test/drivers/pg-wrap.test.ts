@@ -103,6 +103,18 @@ test('end() tells those who wait for a connection, and nobody hangs', async () =
 	await end
 })
 
+test('endpoints are shared by address: a name, an address of either kind, a socket, as they stand in hosts as well', async () => {
+	const scheduler = createScheduler()
+	const places = { 'db.example': 'db.example:1', '127.0.0.1': '127.0.0.1:1', '::1': '[::1]:1', '/no/such': '/no/such/.s.PGSQL.1' }
+	for (const [host, address] of Object.entries(places)) {
+		const pool = holdfast(new pg.Pool({ host, port: 1 }), { scheduler })
+		const listed = holdfast(new pg.Pool({ port: 1 }), { scheduler, hosts: [{ host }] })
+		expect([pool.holdfast.stats().endpoint.address, listed.holdfast.stats().hosts?.[0]?.address]).toEqual([address, address])
+		await pool.end()
+		await listed.end()
+	}
+})
+
 test('wrapping twice returns the same pool, with the options of the first time', async () => {
 	const bare = new pg.Pool(setup.config())
 	const first = holdfast(bare, { deadlineMs: 5 })
@@ -148,6 +160,7 @@ const badOptions: [name: string, values: unknown[]][] = [
 	['commit', ['on', true, null, 5]],
 	['readsAreSafe', ['yes', 1, null]],
 	['onRetry', functions],
+	['onBudgetSpent', functions],
 	['signal', [{}, null, new AbortController()]],
 	['classify', ['rows', {}, null]],
 	['enabled', ['no', 0, null]],

@@ -7,7 +7,16 @@ import { type Module, readModule, readModules, repositoryFiles } from './modules
 const tiers: readonly { readonly what: string; readonly paths: readonly string[] }[] = [
 	{
 		what: 'vocabulary',
-		paths: ['src/clock.ts', 'src/fault.ts', 'src/errors.ts', 'src/report.ts', 'src/options.ts', 'src/contract.ts', 'src/commit-ledger.ts'],
+		paths: [
+			'src/clock.ts',
+			'src/fault.ts',
+			'src/errors.ts',
+			'src/report.ts',
+			'src/options.ts',
+			'src/contract.ts',
+			'src/commit-ledger.ts',
+			'src/forwarding-source.ts',
+		],
 	},
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },
 	{ what: 'what a new connection must get', paths: ['src/session/'] },

@@ -1,5 +1,6 @@
 /** How is knex made to run on connections of ours, with every statement passing by? Through its own hooks: a dialect's class, and a pool that is given. */
 import makeKnex from 'knex'
+import { addressOf as hostAddress } from '../../../src/driver.ts'
 import type { Connection, Dialect, DialectClient, KnexConfig, KnexPool, StatementWatcher } from './shape.ts'
 
 /** A knex instance, as far as the runner uses it itself. */
@@ -13,6 +14,7 @@ export interface KnexInstance {
 }
 
 export const build = makeKnex as unknown as (config: KnexConfig) => KnexInstance
+
 /** The pool that knex is given for one session: tarn's shape, one connection, never taken away. */
 export class OneSession implements KnexPool {
 	readonly #session: Connection
@@ -94,8 +96,8 @@ export function addressOf({ driverName, driver, connectionSettings = {}, config 
 		return `knex migrations over a pool of the user's (${driverName})`
 	if (driverName === 'pg' && driver.Client !== undefined) {
 		const { host, port } = new driver.Client(connectionSettings)
-		return host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`
+		return hostAddress({ host, port })
 	}
 	const { socketPath, host = 'localhost', port = 3306 } = connectionSettings as { socketPath?: string; host?: string; port?: number }
-	return socketPath ?? `${host}:${port}`
+	return socketPath ?? hostAddress({ host, port })
 }

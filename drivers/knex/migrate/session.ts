@@ -98,9 +98,7 @@ export class Sessions {
 
 	/** Forgets a session whose connection is gone. */
 	dropIfLost(): void {
-		if (this.#current === undefined || this.#connections.isAlive(this.#current.connection)) return
-		this.#connections.close(this.#current.connection)
-		this.#current = undefined
+		if (this.#current !== undefined && !this.#connections.isAlive(this.#current.connection)) this.drop()
 	}
 
 	/** Gives the session up, whatever its state. */

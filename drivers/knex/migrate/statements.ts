@@ -1,8 +1,6 @@
 /** Which statements has a migration sent, which of them are in force for good, and which one got no answer? */
-
 import { HoldfastError } from '../../../src/driver.ts'
-import type { Fault, Phase } from '../../../src/index.ts'
-import { classify } from '../../../src/index.ts'
+import { classify, type Fault, type Phase } from '../../../src/index.ts'
 import type { LockWaits } from './lock-waits.ts'
 import { type Part, partsOf } from './parts.ts'
 import { redact } from './redact.ts'

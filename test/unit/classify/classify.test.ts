@@ -1,7 +1,8 @@
 /** What does every fault hold, and what do rows of the user change? */
 import { expect, test } from 'vitest'
-import { classificationRows, classify } from '../../../src/classify/classify.ts'
+import { classify } from '../../../src/classify/classify.ts'
 import type { ClassificationRow } from '../../../src/classify/table.ts'
+import { classificationRows } from '../../../src/classify/tables.ts'
 import { conflict, error, my, pg, verdict } from './expected.ts'
 
 test.each(classificationRows())('while connecting nothing was sent, whatever the error: $code$prefix$message', (row) => {

@@ -1,7 +1,7 @@
 /** Are the rows sound, and does their order not matter? */
 import { expect, test } from 'vitest'
-import { classificationRows } from '../../../src/classify/classify.ts'
 import { buildTable, type ClassificationRow, lookup, rowIdentity } from '../../../src/classify/table.ts'
+import { classificationRows } from '../../../src/classify/tables.ts'
 
 const rows = classificationRows()
 
