@@ -2,6 +2,7 @@
 import type { Pool, PoolConnection, PoolOptions } from 'mysql2'
 import { describe, expect, test } from 'vitest'
 import { accidentMark } from '../support/leaks.ts'
+import { meeting } from '../support/meeting.ts'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
 import { calledBack, ending, ground } from './mysql2-side-by-side.ts'
@@ -76,7 +77,14 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test('connectionLimit bounds the connections, 0 is no limit, and maxIdle with idleTimeout closes what is idle', async () => {
 		const few = setup.wrapped({ ...one, connectionLimit: 3 })
-		await Promise.all(Array.from({ length: 30 }, () => ask(few, 'SELECT SLEEP(0.005) AS a')))
+		const met = meeting(3)
+		await Promise.all(
+			Array.from({ length: 30 }, async () => {
+				const connection = await borrow(few)
+				await met()
+				connection.release()
+			}),
+		)
 		expect(sizes(few)).toEqual({ all: 3, free: 3 })
 		const many = setup.wrapped({ ...one, connectionLimit: 0 })
 		const lent = await Promise.all(Array.from({ length: 14 }, () => borrow(many)))

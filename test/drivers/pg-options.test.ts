@@ -7,6 +7,7 @@ import { holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { assertNoBackends } from '../support/leaks.ts'
+import { meeting } from '../support/meeting.ts'
 import { startProxy } from '../support/proxy.ts'
 import { until } from '../support/until.ts'
 import { ending, ground, seen } from './side-by-side.ts'
@@ -21,7 +22,14 @@ const backends = async (pool: pg.Pool) => {
 
 test('max bounds the connections, and all of them are used', async () => {
 	const pool = setup.wrapped({ max: 3 })
-	await Promise.all(Array.from({ length: 30 }, () => pool.query('select pg_sleep(0.005)')))
+	const met = meeting(3)
+	await Promise.all(
+		Array.from({ length: 30 }, async () => {
+			const client = await pool.connect()
+			await met()
+			client.release()
+		}),
+	)
 	expect(pool.totalCount).toBe(3)
 	expect(await backends(pool)).toBe(3)
 })

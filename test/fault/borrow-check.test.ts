@@ -2,6 +2,7 @@
 import { createScheduler, InDoubtError, systemClock } from 'holdfast'
 import type { HoldfastPool } from 'holdfast/pg'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { meeting } from '../support/meeting.ts'
 import { noRetries } from '../support/no-retries.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
@@ -118,8 +119,18 @@ test('a connection that was used a moment ago is handed out without being asked'
 
 test('when the crash epoch has changed, every connection of before is asked', async () => {
 	const pool = at.wrap({}, { max: 3 })
-	const transactions = (count: number) =>
-		Promise.all(Array.from({ length: count }, () => pool.transaction((tx) => tx.query('SELECT pg_sleep(0.05)'))))
+	/** So many at the same time. */
+	const transactions = (count: number) => {
+		const met = meeting(count)
+		return Promise.all(
+			Array.from({ length: count }, () =>
+				pool.transaction(async (tx) => {
+					await tx.query('SELECT 42')
+					await met()
+				}),
+			),
+		)
+	}
 	await transactions(2)
 	await at.ask("SELECT pg_stat_reset_shared('bgwriter')")
 	await transactions(3)

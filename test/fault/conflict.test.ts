@@ -1,6 +1,7 @@
 /** Transactions that get into each other's way: are they run again as a whole, until each is applied once? */
 import { retryReport } from 'holdfast'
 import { beforeEach, expect, test } from 'vitest'
+import { meeting } from '../support/meeting.ts'
 import { noRetries } from '../support/no-retries.ts'
 import { staged } from '../support/staged.ts'
 import { stage } from './stage.ts'
@@ -36,16 +37,15 @@ test('serialization failures are run again until every increment is applied once
 
 test('deadlocks are run again until every transfer is applied once', async () => {
 	const pool = at.wrap({}, { max: 8 })
-	await Promise.all(
-		Array.from({ length: 16 }, (_, i) =>
-			pool.transaction(async (tx) => {
-				const [from, to] = i % 2 === 0 ? [1, 2] : [2, 1]
-				await tx.query('UPDATE account SET balance = balance - 1 WHERE id = $1', [from])
-				await tx.query('SELECT pg_sleep(0.01)')
-				await tx.query('UPDATE account SET balance = balance + 1 WHERE id = $1', [to])
-			}),
-		),
-	)
+	const met = meeting(2)
+	const transfer = (from: number, to: number) =>
+		pool.transaction(async (tx) => {
+			await tx.query('UPDATE account SET balance = balance - 1 WHERE id = $1', [from])
+			await met()
+			await tx.query('UPDATE account SET balance = balance + 1 WHERE id = $1', [to])
+		})
+	await Promise.all([transfer(1, 2), transfer(2, 1)])
+	await Promise.all(Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
 	expect(await balances()).toEqual([0, 0])
 	expect(pool.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 })

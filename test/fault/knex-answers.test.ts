@@ -2,6 +2,7 @@
 import { HoldfastError, InDoubtError, retryReport } from 'holdfast'
 import { beforeEach, expect, test } from 'vitest'
 import { caught } from '../support/caught.ts'
+import { meeting } from '../support/meeting.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
 import { knexStage } from './knex-stage.ts'
@@ -201,16 +202,18 @@ test('conflicts: every increment of 40 serializable transactions is applied once
 		[2, 0],
 	])
 	expect(knex.holdfast.stats().retries.serialization_failure).toBe(runs - 40)
-	await Promise.all(
-		Array.from({ length: 8 }, (_, i) =>
-			knex.transaction(async (trx) => {
-				const [from, to] = i % 2 === 0 ? [1, 2] : [2, 1]
-				await trx('written').where({ id: from }).decrement('n', 1)
-				await trx.raw('select pg_sleep(0.01)')
-				await trx('written').where({ id: to }).increment('n', 1)
-			}),
-		),
-	)
+	// Nobody fights here yet, so that nobody takes turns.
+	const calm = at.knex()
+	const met = meeting(2)
+	const transfer = (from: number, to: number) =>
+		calm.transaction(async (trx) => {
+			await trx('written').where({ id: from }).decrement('n', 1)
+			await met()
+			await trx('written').where({ id: to }).increment('n', 1)
+		})
+	await Promise.all([transfer(1, 2), transfer(2, 1)])
+	await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
+	expect(calm.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 	expect(await rows()).toEqual([
 		[1, 40],
 		[2, 0],

@@ -66,18 +66,21 @@ test("resolved: 'not applied' lets it run again", async () => {
 
 test('a connection that is lost before anything of it was sent is no doubt: it is run again', async () => {
 	let runs = 0
+	let back: Promise<void> | undefined
 	const a = {
 		...outside,
 		async up(knex: Knex) {
 			runs += 1
 			if (runs === 1) {
-				at.proxy.refuse()
-				setTimeout(() => void at.proxy.accept(), 200)
+				await at.proxy.rejectConnections()
+				at.proxy.resetCounters()
+				back = until(() => at.proxy.attempts >= 3, { what: 'the server to be asked again and again' }).then(() => at.proxy.accept())
 			}
 			await knex('written').insert({ name: 'a' })
 		},
 	}
 	expect(await at.migrate(at.knex({ a }))).toEqual([1, ['a']])
+	await back
 	expect(await rows('a')).toBe(1)
 })
 

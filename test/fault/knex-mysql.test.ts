@@ -3,6 +3,7 @@ import { commitLedger, DeadlineError, InDoubtError } from 'holdfast'
 import makeKnex from 'knex'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { caught } from '../support/caught.ts'
+import { meeting } from '../support/meeting.ts'
 import { flavours } from '../support/mysql.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
@@ -48,8 +49,8 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(String(wrong?.stack)).not.toContain('not-this-1')
 		const busy = at.knex({}, { pool: { min: 0, max: 1 }, acquireConnectionTimeout: 40 })
 		const held = await busy.transaction()
-		for (const call of [busy.raw('select 1'), busy.transaction(async () => 1), busy.transaction()])
-			expect(await caught(call)).toBeInstanceOf(makeKnex.KnexTimeoutError)
+		for (const call of [() => busy.raw('select 1'), () => busy.transaction(async () => 1), () => busy.transaction()])
+			expect(await caught(call())).toBeInstanceOf(makeKnex.KnexTimeoutError)
 		await held.rollback()
 		expect(busy.holdfast.stats()).toMatchObject({ waiting: 0, outages: 0 })
 	})
@@ -96,16 +97,16 @@ describe.each(flavours)('%s', (flavour) => {
 				[2, 1],
 			],
 		})
-		await Promise.all(
-			Array.from({ length: 6 }, (_, i) =>
-				knex.transaction(async (trx) => {
-					const [from, to] = i % 2 === 0 ? [1, 2] : [2, 1]
-					await trx('written').where({ id: from }).decrement('n', 1)
-					await trx.raw('select sleep(0.01)')
-					await trx('written').where({ id: to }).increment('n', 1)
-				}),
-			),
-		)
+		const met = meeting(2)
+		const transfer = (from: number, to: number) =>
+			knex.transaction(async (trx) => {
+				await trx('written').where({ id: from }).decrement('n', 1)
+				await met()
+				await trx('written').where({ id: to }).increment('n', 1)
+			})
+		await Promise.all([transfer(1, 2), transfer(2, 1)])
+		await Promise.all(Array.from({ length: 6 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
+		expect(knex.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 		expect(await rows()).toEqual([
 			[1, 1],
 			[2, 1],

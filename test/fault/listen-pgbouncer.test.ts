@@ -3,6 +3,7 @@ import { createScheduler, HoldfastError } from 'holdfast'
 import { type HoldfastOptions, holdfast, type Notification } from 'holdfast/pg'
 import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
+import { meeting } from '../support/meeting.ts'
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
@@ -31,7 +32,16 @@ async function through(mode: 'transaction' | 'session', poolSize: number, option
 
 test.each([1, 5])('in transaction mode listen is refused with the way out, not taken in silence (%i server connections)', async (size) => {
 	const { pool, end } = await through('transaction', size)
-	await Promise.all(Array.from({ length: 20 }, () => pool.query('SELECT pg_sleep(0.01)')))
+	// All of them were in use, and none has the name of another.
+	const met = meeting(size)
+	await Promise.all(
+		Array.from({ length: 20 }, () =>
+			pool.transaction(async (tx) => {
+				await tx.query('SELECT 1')
+				await met()
+			}),
+		),
+	)
 	const error = await pool.listen('jobs', () => {}).catch((thrown: unknown) => thrown)
 	expect(error).toBeInstanceOf(HoldfastError)
 	expect(error).toMatchObject({ code: 'HOLDFAST_POOLER', message: expect.stringContaining('pool_mode = session') })

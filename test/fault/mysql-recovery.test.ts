@@ -7,6 +7,7 @@ import { flavours } from '../support/mysql.ts'
 import { noRetries } from '../support/no-retries.ts'
 import type { Intercept, InterceptRule } from '../support/proxy-rules.ts'
 import { until } from '../support/until.ts'
+import { startLoad } from './load.ts'
 import type { WrappedPool } from './mysql-stage.ts'
 import { onMysqlStage } from './on-stage.ts'
 
@@ -69,31 +70,16 @@ describe.each(flavours)('%s', (flavour) => {
 
 	test.each(['kill', 'fast'] as const)('workers with reads and idempotent writes meet no error over two restarts (%s)', async (how) => {
 		const pool = at.wrap({}, { host: at.server.host, port: at.server.port })
-		const state = { done: 0, errors: [] as unknown[], stopped: false }
-		const worker = async (id: number) => {
-			while (!state.stopped) {
-				try {
-					if (id % 2 === 0) await pool.query('SELECT COUNT(*) FROM written')
-					else await pool.execute({ sql: 'INSERT INTO written VALUES (?)', idempotent: true }, [id])
-					state.done += 1
-				} catch (error) {
-					state.errors.push(error)
-				}
-			}
-		}
-		const workers = Array.from({ length: 30 }, (_, id) => worker(id))
-		const more = (count: number) => {
-			const goal = state.done + count
-			return until(() => state.done >= goal || state.errors.length > 0, { what: `${count} more operations`, timeoutMs: 30_000 })
-		}
+		const reads = () => pool.query('SELECT COUNT(*) FROM written')
+		const writes = (id: number) => pool.execute({ sql: 'INSERT INTO written VALUES (?)', idempotent: true }, [id])
+		const load = startLoad([reads, writes], 30)
 		for (let round = 0; round < 2; round++) {
-			await more(100)
+			await load.more()
 			await at.server.restart(how)
 		}
-		await more(100)
-		state.stopped = true
-		await Promise.all(workers)
-		expect(state.errors).toEqual([])
+		await load.more()
+		await load.stop()
+		expect(load.errors).toEqual([])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, waiting: 0, endpoint: { state: 'up' } })
 	})
 

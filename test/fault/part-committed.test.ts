@@ -3,6 +3,7 @@ import { InDoubtError } from 'holdfast'
 import pg from 'pg'
 import { beforeEach, expect, test } from 'vitest'
 import { onStage } from './on-stage.ts'
+import { whileLocked } from './while-locked.ts'
 
 const at = onStage()
 beforeEach(async () => {
@@ -61,9 +62,12 @@ test.each(writes)('a session that is ended after the write was reported complete
 
 test('a session that is ended while the write still runs has rolled it back: it is rerun', async () => {
 	const pool = at.wrap({}, { max: 1 })
-	const running = pool.query('INSERT INTO written SELECT 1 FROM pg_sleep(CASE WHEN pg_backend_pid() = 0 THEN 0 ELSE 0.5 END)')
-	const find = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'under test' AND state = 'active'"
-	while ((await at.ask(find)).length === 0);
+	let running: Promise<unknown> | undefined
+	await whileLocked(at.server, 'written', async (waiting) => {
+		running = pool.query('INSERT INTO written VALUES (1)')
+		const [pid] = await waiting(1)
+		await at.ask(`SELECT pg_terminate_backend(${pid})`)
+	})
 	await running
 	expect(await at.rows()).toBe(1)
 	expect(pool.holdfast.stats()).toMatchObject({ attempts: 2, retries: { shutting_down: 1 } })

@@ -58,18 +58,10 @@ test('a replica that is further behind than maxLagMs is passed over, one that ke
 test('without a replica, and with one that dies under the read, the primary answers', async () => {
 	const pool = at.wrap()
 	expect((await pool.query(where, { target: 'replica' })).rows).toEqual([{ replica: true }])
-	const slow = pool.query('SELECT pg_is_in_recovery() AS replica, pg_sleep(0.5)', { target: 'replica' })
-	await until(
-		async () =>
-			(
-				await at.replica.query(
-					"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.5)' AND state = 'active' AND pid <> pg_backend_pid()",
-				)
-			).length > 0,
-		{
-			what: 'the read to run',
-		},
-	)
+	const endless = 'SELECT pg_is_in_recovery() AS replica, pg_sleep(CASE WHEN pg_is_in_recovery() THEN 3600 ELSE 0 END)'
+	const slow = pool.query(endless, { target: 'replica' })
+	const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(CASE%' AND state = 'active' AND pid <> pg_backend_pid()"
+	await until(async () => (await at.replica.query(running)).length > 0, { what: 'the read to run' })
 	await at.replica.kill()
 	expect((await slow).rows).toEqual([expect.objectContaining({ replica: false })])
 	expect((await pool.query(where, { target: 'replica' })).rows).toEqual([{ replica: false }])

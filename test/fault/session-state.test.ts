@@ -3,6 +3,7 @@ import { createScheduler, DeadlineError, HoldfastError } from 'holdfast'
 import { holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import { expect, test } from 'vitest'
+import { fill } from '../support/fill.ts'
 import { until } from '../support/until.ts'
 import { onStage } from './on-stage.ts'
 
@@ -37,7 +38,10 @@ test('a connection that replaces a lost one is prepared before anybody gets it, 
 test('the hook runs once on each connection, whatever that is used for and however often', async () => {
 	const prepared: unknown[] = []
 	const pool = at.wrap({ onConnect: (client: object) => void prepared.push(client) }, { max: 3 })
-	for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 6 }, () => pool.query('SELECT pg_sleep(0.01)')))
+	for (let round = 0; round < 3; round++) {
+		await fill(3, () => pool.connect())
+		await Promise.all(Array.from({ length: 6 }, () => pool.query('SELECT 1')))
+	}
 	expect(new Set(prepared).size).toBe(prepared.length)
 	expect(prepared.length).toBe(pool.totalCount)
 })
