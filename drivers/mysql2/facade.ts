@@ -1,11 +1,12 @@
-/** What does a borrower hold whose connection was dead at its first BEGIN? The same object, which another connection answers for. */
+/** What does a borrower hold whose connection was replaced? The same object, which another connection answers for. */
+import type { Call, Fault } from '../../src/driver.ts'
 import type { Mysql2Connection } from './shape.ts'
 
 // What mysql2 documents of a connection and what goes to the server; the rest works on a dead one as well.
 const answered = ['query', 'execute', 'ping', 'reset', 'changeUser', 'prepare', 'unprepare', 'pause', 'resume', 'destroy'] as const
 
 /** Until the returned function is called, `left` hears that the borrower has given back, or destroyed, what is to be replaced. */
-export function whileMoving(held: Mysql2Connection, left: () => void): () => void {
+function whileMoving(held: Mysql2Connection, left: () => void): () => void {
 	const object: Record<string, unknown> = held as never
 	for (const name of ['release', 'destroy']) object[name] = left
 	return () => {
@@ -14,7 +15,7 @@ export function whileMoving(held: Mysql2Connection, left: () => void): () => voi
 }
 
 /** Lets `fresh` answer for `held` until that is released: then `fresh` goes back to the pool, and `held` is as dead as before. */
-export function standIn(held: Mysql2Connection, fresh: Mysql2Connection): void {
+function standIn(held: Mysql2Connection, fresh: Mysql2Connection): void {
 	const object: Record<string, unknown> = held as never
 	const methods: Record<string, (...args: unknown[]) => unknown> = fresh as never
 	for (const name of answered) object[name] = (...args: unknown[]) => methods[name]?.(...args)
@@ -23,4 +24,43 @@ export function standIn(held: Mysql2Connection, fresh: Mysql2Connection): void {
 		for (const name of [...answered, 'release']) delete object[name]
 		fresh.release()
 	}
+}
+
+/** How another connection is got for a borrower. */
+export interface Next {
+	readonly call: Call
+	/** Ends the wait for it. */
+	readonly left: AbortController
+	get(): Promise<Mysql2Connection>
+	/** Makes it the borrower's. */
+	lend(fresh: Mysql2Connection): Promise<void>
+}
+
+/**
+ * Has another connection answer for this one, which has left the pool, after work on it failed without effect; `run` is the first to use it. Rejects
+ * with what the borrower is to be told: the error, once the call has waited long enough, or the borrower is gone.
+ */
+export async function moveTo(
+	held: Mysql2Connection,
+	next: Next,
+	error: unknown,
+	fault: Fault,
+	run: (fresh: Mysql2Connection) => void,
+): Promise<void> {
+	const { call, left } = next
+	const moved = whileMoving(held, () => left.abort(error))
+	let fresh: Mysql2Connection | undefined
+	try {
+		await call.next(error, fault, 'statement', { idempotent: true, reads: () => true })
+		fresh = await next.get()
+		await next.lend(fresh)
+		left.signal.throwIfAborted()
+	} catch (final) {
+		fresh?.release()
+		throw final
+	} finally {
+		moved()
+	}
+	standIn(held, fresh)
+	run(fresh)
 }

@@ -1,17 +1,23 @@
 /** How are the transactions of borrowers and ORMs verified without changing a line? By seeing their COMMIT pass. */
-import { type Call, type CommitMark, controlStatements, HoldfastError, mayControlTransaction, resolveCommit } from '../../src/driver.ts'
+import { type CommitMark, controlStatements, HoldfastError, Holding, mayControlTransaction, Traces } from '../../src/driver.ts'
 import { errnoOf } from './begin.ts'
-import { cut, lent, type OwnMethods } from './client.ts'
+import { lent, type OwnMethods } from './client.ts'
 import type { Mysql2Core } from './core.ts'
-import { standIn, whileMoving } from './facade.ts'
+import { moveTo, type Next } from './facade.ts'
+import { type Committed, committed } from './loan-commit.ts'
+import { faultOnLoan, isRefusal } from './refused-loan.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import { forgiveRollback, isAlive, isBusy, sessionOf } from './state.ts'
+import type { Answer } from './statement.ts'
+import { tellOnce } from './transact.ts'
 import type { Mysql2TransactionDriver } from './transaction.ts'
 
 /** The class of a connection, which makes commands without sending them. */
 interface CommandMaker {
 	createQuery(sql: unknown, values: unknown, callback: QueryCallback | undefined, config: unknown): Command
 }
+
+type Method = 'query' | 'execute'
 
 // What a borrower does besides statements that a fresh session would not know of.
 const ofSession = ['changeUser', 'prepare'] as const
@@ -40,30 +46,37 @@ export class Loan {
 	readonly #unusable: HoldfastError | undefined
 	/** A BEGIN was refused: what the borrower sent behind it must not be run on its own. */
 	#refusing = false
-	/** Statements that the borrower has sent beside its first BEGIN. */
-	#sent = 0
+	readonly #traces: Traces
+	/** The BEGIN behind which nothing was sent yet. */
+	#opened: unknown
+	readonly #holding = new Holding()
 
 	constructor(core: Mysql2Core, driver: Mysql2TransactionDriver, connection: Mysql2Connection, unusable: HoldfastError | undefined) {
 		this.#core = core
 		this.#driver = driver
 		this.#connection = connection
 		this.#unusable = unusable
+		this.#traces = new Traces('mysql', core.policy.readsAreSafe)
 		this.#patched = Object.hasOwn(connection, 'query') || Object.hasOwn(connection, 'execute')
 		this.#own = { query: connection.query, execute: connection.execute, returned: () => this.#end() }
 		// One of the pool's own transactions may have met it.
 		forgiveRollback(connection)
 		lent.set(connection, this.#own)
-		for (const method of ['query', 'execute'] as const)
-			connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
+		this.#hear()
 		const sessionMethods: Record<string, (...given: unknown[]) => unknown> = connection as never
 		for (const name of ofSession) {
 			sessionMethods[name] = (...given) => {
-				this.#sent += 1
+				this.#traces.note(undefined)
 				// It begins the session anew, and this one's answer carries no status.
 				if (name === 'changeUser') forgiveRollback(connection)
 				return Object.getPrototypeOf(connection)[name].apply(connection, given)
 			}
 		}
+	}
+
+	#hear(): void {
+		for (const method of ['query', 'execute'] as const)
+			this.#connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
 	}
 
 	#end(): void {
@@ -76,11 +89,13 @@ export class Loan {
 		lent.delete(this.#connection)
 	}
 
-	#run(method: 'query' | 'execute', sql: unknown, values: unknown, callback: QueryCallback | undefined): Command {
+	#run(method: Method, sql: unknown, values: unknown, callback: QueryCallback | undefined): Command {
 		const pass = () => this.#own[method].call(this.#connection, sql, values, callback)
 		const text = typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null | undefined)?.sql
 		const statements = typeof text === 'string' && mayControlTransaction(text) ? controlStatements(text, 'mysql') : []
 		const done = typeof values === 'function' ? (values as QueryCallback) : callback
+		const given = typeof values === 'function' ? undefined : values
+		if (this.#holding.isOn && !isCommand(sql)) return this.#behind(method, sql, given, done)
 		const [first] = statements
 		if (this.#unusable !== undefined) {
 			if (first?.verb === 'begin') this.#refusing = true
@@ -93,12 +108,16 @@ export class Loan {
 			if (first !== undefined && endings.has(first.verb)) forgiveRollback(this.#connection)
 			if (first === undefined || !restarts.has(first.verb)) return this.#refuse(rolledBack(rolledBackBy), sql, done)
 		}
+		const opened = this.#opened
+		this.#opened = undefined
+		this.#traces.note(isCommand(sql) ? undefined : text)
 		if (first?.verb === 'begin' && statements.length === 1 && method === 'query' && !isCommand(sql)) return this.#begin(sql, done)
-		this.#sent += 1
+		const isPlain = first === undefined || (first.verb === 'other' && statements.length === 1)
+		if (isPlain && done !== undefined && !isCommand(sql) && this.#traces.mayBeNone) return this.#movable(method, sql, given, done, opened)
 		// A command made by the borrower holds its own callback.
 		if (!statements.some(({ verb }) => verb === 'commit') || isCommand(sql)) return pass()
 		if (statements.length === 1) return this.#commit(sql, done)
-		return this.#own[method].call(this.#connection, sql, typeof values === 'function' ? undefined : values, (error, ...answer) =>
+		return this.#own[method].call(this.#connection, sql, given, (error, ...answer) =>
 			this.#committed({ error, answer, mark: undefined, wasOpen: true, neverSent: false }, (...told) => done?.(...told)),
 		)
 	}
@@ -108,38 +127,85 @@ export class Loan {
 	 * the session its settings, temporary tables and locks are gone, and who counts on them must be told.
 	 */
 	#begin(sql: unknown, done: QueryCallback | undefined): Command {
-		const held = this.#connection
-		const command = this.#own.query.call(held, sql, undefined, (error, ...answer) => {
+		this.#opened = sql
+		const { count } = this.#traces
+		const command = this.#own.query.call(this.#connection, sql, undefined, (error, ...answer) => {
 			const tell: QueryCallback = (...told) => {
 				if (done !== undefined) done(...told)
 				else if (told[0] !== null && told[0] !== undefined) command.emit('error', told[0])
 			}
-			if (error === null || error === undefined || this.#sent > 0 || held._released || !this.#core.breaks(error))
-				return tell(error, ...answer)
-			const left = new AbortController()
-			const call = this.#core.call({ signal: left.signal })
-			const fault = { ...call.classify(error, 'statement'), outcome: 'not_sent' as const }
-			const moved = whileMoving(held, () => left.abort(error))
-			// Nothing can have been applied.
-			call
-				.next(error, fault, 'statement', { idempotent: true, reads: () => true })
-				// Lent, and not held like the connection of a transaction of the pool: `pool.end()` does not wait for borrowers.
-				.then(() => this.#core.borrowFor(call))
-				.finally(moved)
-				.then(
-					(fresh) => {
-						if (left.signal.aborted) {
-							fresh.release()
-							return tell(error)
-						}
-						new Loan(this.#core, this.#driver, fresh, this.#unusable)
-						standIn(held, fresh)
-						fresh.query(sql, undefined, tell)
-					},
-					(final: unknown) => tell(final),
-				)
+			if (error === null || error === undefined || !this.#mayBeMoved(count) || !this.#core.breaks(error)) return tell(error, ...answer)
+			const next = this.#next()
+			const fault = { ...next.call.classify(error, 'statement'), outcome: 'not_sent' as const }
+			moveTo(this.#connection, next, error, fault, (fresh) => void fresh.query(sql, undefined, tell)).catch(tell)
 		})
 		return command
+	}
+
+	/** The borrower has left nothing on the connection, and has sent nothing behind the last of `count` statements, which has had no effect. */
+	#mayBeMoved(count: number): boolean {
+		return this.#traces.count === count && this.#traces.areNone(1) && !this.#connection._released
+	}
+
+	/** Another connection for the borrower. It is lent, and not held like that of a transaction of the pool: `pool.end()` does not wait for borrowers. */
+	#next(opened?: unknown): Next {
+		const left = new AbortController()
+		const call = this.#core.call({ signal: left.signal })
+		return {
+			call,
+			left,
+			get: () => this.#core.borrowFor(call),
+			lend: async (fresh) => {
+				new Loan(this.#core, this.#driver, fresh, this.#unusable)
+				if (opened === undefined) return
+				await new Promise<void>((resolve, reject) => {
+					fresh.query(opened, undefined, (failed) => (failed === null || failed === undefined ? resolve() : reject(failed)))
+				})
+			},
+		}
+	}
+
+	/** Runs a statement that another connection may run as well, where this one leads to a server that takes no writes any more. */
+	#movable(method: Method, sql: unknown, values: unknown, done: QueryCallback, opened: unknown): Command {
+		const { count } = this.#traces
+		return this.#own[method].call(this.#connection, sql, values, (error, ...answer) => {
+			// An error tells nothing of the transaction: it is as it was before this statement.
+			const isAlone = () => sessionOf(this.#connection).inTransaction === (opened !== undefined) && this.#mayBeMoved(count)
+			if (error === null || error === undefined || !isRefusal(error, sql) || !isAlone()) return done(error, ...answer)
+			this.#holding
+				.during(() => this.#elsewhere(error, opened, (fresh) => void fresh[method](sql, values, done)))
+				.catch((final: unknown) => process.nextTick(done, final, ...answer))
+		})
+	}
+
+	/** Has a statement run on another connection that was refused with this error. Rejects with what the borrower is to be told. */
+	async #elsewhere(error: unknown, opened: unknown, run: (fresh: Mysql2Connection) => void): Promise<void> {
+		const next = this.#next(opened)
+		const fault = await faultOnLoan(this.#core, this.#connection, error, next.call)
+		if (fault.scope !== 'connection' && fault.scope !== 'endpoint') throw error
+		this.#core.discard(this.#connection)
+		// To the pool it was given back.
+		this.#hear()
+		try {
+			await moveTo(this.#connection, next, error, fault, run)
+		} catch (final) {
+			this.#end()
+			throw final
+		}
+	}
+
+	/** What is sent while the connection is replaced stays behind the statement for which it is. */
+	#behind(method: Method, sql: unknown, values: unknown, done: QueryCallback | undefined): Command {
+		const connection = this.#connection
+		const command = (connection.constructor as unknown as CommandMaker).createQuery(sql, undefined, done, connection.config)
+		const run = () =>
+			new Promise<Answer>((resolve, reject) => {
+				connection[method](sql, values, (error, rows, fields) => {
+					if (error === null || error === undefined) resolve([rows, fields])
+					else reject(error)
+				})
+			})
+		return tellOnce(this.#holding.behind(run), command, done)
 	}
 
 	#refuse(error: HoldfastError, sql: unknown, done: QueryCallback | undefined): Command {
@@ -150,6 +216,10 @@ export class Loan {
 			command.emit('end')
 		})
 		return command
+	}
+
+	#committed(commit: Committed, tell: QueryCallback): void {
+		committed(this.#core, this.#driver, this.#connection, commit, tell)
 	}
 
 	/** The mark and COMMIT are given to mysql2 together, so that nothing of the borrower comes between them; it sends one after the other. */
@@ -202,26 +272,6 @@ export class Loan {
 		})
 		return command
 	}
-
-	#committed(commit: Committed, tell: QueryCallback): void {
-		const { error, answer, mark, wasOpen, neverSent } = commit
-		if (error === null || error === undefined) {
-			this.#driver.ledger?.confirmed(mark)
-			return tell(null, ...answer)
-		}
-		const call = this.#core.call({})
-		const fault = call.classify(error, 'commit')
-		if (fault.outcome !== 'unknown' || !wasOpen) return tell(error)
-		if (neverSent) return tell(call.notApplied(error, fault))
-		// A time limit of mysql2's own: the server may still be at it.
-		if (isAlive(this.#connection)) cut(this.#connection)
-		const host = { driver: this.#driver, acquire: (given: Call) => this.#core.acquire(given) }
-		resolveCommit(host, mark, call, this.#core.policy.counters).then((resolution) => {
-			if (resolution.state === 'applied') return tell(null, committedHeader())
-			if (resolution.state === 'not applied') return tell(call.notApplied(error, fault))
-			return tell(call.inDoubt(error, 'commit', { token: mark?.token, detail: resolution.why }))
-		})
-	}
 }
 
 /** ER_XAER_RMFAIL. */
@@ -230,23 +280,4 @@ const wrongXaState = 1399
 /** ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: nothing was written before, either. A server may have turned read-only since. */
 const readOnlyTransaction = 1792
 
-/** How a COMMIT was answered. */
-interface Committed {
-	readonly error: unknown
-	readonly answer: readonly [result?: unknown, fields?: unknown]
-	readonly mark: CommitMark | undefined
-	/** There was a transaction that may write, or there may have been. */
-	readonly wasOpen: boolean
-	/** The link died under the mark. */
-	readonly neverSent: boolean
-}
-
 const isCommand = (sql: unknown): boolean => typeof (sql as Partial<Command> | null | undefined)?.onResult === 'function'
-
-// SERVER_STATUS_AUTOCOMMIT: what a session says that has no transaction.
-const autocommit = 2
-
-/** What mysql2 makes of the answer to a COMMIT. */
-function committedHeader(): object {
-	return { fieldCount: 0, affectedRows: 0, insertId: 0, info: '', serverStatus: autocommit, warningStatus: 0, changedRows: 0 }
-}
