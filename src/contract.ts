@@ -25,6 +25,8 @@ export interface ConnectionSource<C extends object> {
 	total(): number
 	/** Hands out an idle connection. Fails if there is none after all; never opens one. */
 	take(done: (error: unknown, connection: C | undefined) => void): void
+	/** The same for pools that can do it on the spot: `take` costs a turn of the event loop there. Undefined: use `take`. */
+	takeNow?(): C | undefined
 	/**
 	 * For pools that can hand over a connection the moment it comes back, past their idle ones: asks for the next. Called only while none
 	 * is idle and there is no room; `done` without a connection means that there may be room now.

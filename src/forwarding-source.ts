@@ -28,6 +28,10 @@ export abstract class ForwardingSource<C extends object> implements ConnectionSo
 		this.source.take(done)
 	}
 
+	takeNow(): C | undefined {
+		return this.source.takeNow?.()
+	}
+
 	giveBack(connection: C): void {
 		this.source.giveBack(connection)
 	}

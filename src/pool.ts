@@ -143,7 +143,8 @@ export class PoolCore<C extends object> {
 				if (connection === undefined) reject(call.waitFailed(error))
 				else resolve(connection)
 			}
-			this.#checkout.acquire(requestOf({ deadlineAtMs, signal, isBatch, done }))
+			const mayGoAtOnce = signal === undefined && this.policy.signal === undefined
+			this.#checkout.acquire(requestOf({ deadlineAtMs, signal, isBatch, mayGoAtOnce, done }))
 		})
 	}
 

@@ -7,7 +7,7 @@ import { commandsCompleted, provenFault } from './proof.ts'
 import { faultOfRefusal } from './read-only.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
 import { rejection } from './stack.ts'
-import { isAlive, transactionStatus } from './state.ts'
+import { isAlive, isBusy, transactionStatus } from './state.ts'
 
 /** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */
 export function settle(core: PgCore, client: PgClient, error: unknown, broken: boolean): void {
@@ -19,7 +19,8 @@ export function settle(core: PgCore, client: PgClient, error: unknown, broken: b
 		return
 	}
 	// pg tells the error before the server is ready again; until then the status of the connection is not known.
-	core.whenQuiet(client, core.policy.endpoint.probeTimeoutMs, () => putBack(core, client))
+	if (isBusy(client)) core.whenQuiet(client, core.policy.endpoint.probeTimeoutMs, () => putBack(core, client))
+	else putBack(core, client)
 }
 
 function putBack(core: PgCore, client: PgClient): void {
@@ -89,6 +90,11 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 		return this.#call.isBatch
 	}
 
+	/** Aborted before the event loop turns, it has sent nothing. */
+	override get mayGoAtOnce(): boolean {
+		return this.signal === undefined && this.#core.policy.signal === undefined
+	}
+
 	/** Starts an attempt on the next connection. */
 	run(): void {
 		this.runAt(this.whereTo())
@@ -151,7 +157,7 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 			told = true
 			wakeUps.cancel(limit)
 			settle(this.owner(client), client, undefined, false)
-			this.answer(error)
+			process.nextTick(() => this.answer(error))
 		}
 	}
 

@@ -108,6 +108,8 @@ export interface PgPool extends EventEmitter {
 	_clients: PgClient[]
 	/** Who waits for a connection in the pool itself. */
 	readonly _pendingQueue: Pending[]
+	/** Serves the first of them where an idle connection is there. */
+	_pulseQueue?(): void
 	connect(callback?: ConnectCallback): unknown
 	/** Opens a connection at once; `connect` would first look for an idle one. */
 	newClient(pending: Pending): void

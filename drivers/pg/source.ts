@@ -2,7 +2,7 @@
 import { type ConnectionSource, HoldfastError, type HostAddress, type ServerRole } from '../../src/driver.ts'
 import { cut, listen } from './client.ts'
 import { openThere } from './hosts.ts'
-import type { PgClient, PgPool } from './shape.ts'
+import type { Pending, PgClient, PgPool } from './shape.ts'
 import { isUsable } from './state.ts'
 
 type Taken = (error: unknown, client: PgClient | undefined) => void
@@ -23,6 +23,12 @@ export class PgSource implements ConnectionSource<PgClient> {
 	/** The bare pool's rules hold: only borrowed clients are listened to, and the pool opens connections as it likes. */
 	readonly #disabled: boolean
 	#admitting = false
+	#taken: PgClient | undefined
+	readonly #now: Pending = {
+		callback: (_error, client) => {
+			this.#taken = client
+		},
+	}
 
 	constructor(pool: PgPool, bare: PgPool, disabled: boolean, on: SourceEvents) {
 		this.#pool = pool
@@ -48,6 +54,17 @@ export class PgSource implements ConnectionSource<PgClient> {
 
 	take(done: Taken): void {
 		this.#bare.connect.call(this.#pool, (error, client) => this.#hand(done, error, client))
+	}
+
+	/** What `connect` does a turn later, where nobody else stands in the pool's own queue. */
+	takeNow(): PgClient | undefined {
+		const { _pendingQueue } = this.#pool
+		if (this.#disabled || _pendingQueue.length > 0 || this.#pool._pulseQueue === undefined) return undefined
+		_pendingQueue.push(this.#now)
+		this.#pool._pulseQueue()
+		const taken = this.#taken
+		this.#taken = undefined
+		return taken
 	}
 
 	/** A caller in pg-pool's own queue is served by the `release` of whoever comes first. */

@@ -11,17 +11,11 @@ import type { Freshness } from './freshness.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import type { Scheduler } from './scheduler.ts'
 import { UnderWay } from './underway.ts'
-import { type Request, tell, WaitingList } from './waiting-list.ts'
+import { type Request, tell, WaitingList, type WaitingRules } from './waiting-list.ts'
 
-export interface CheckoutLimits<C extends object> {
+export interface CheckoutLimits<C extends object> extends Pick<WaitingRules, 'signal' | 'busyTimeoutMs' | 'busyTimeoutError'> {
 	/** Callers that may wait while the endpoint is not up. */
 	readonly maxWaiting: number
-	/** The pool's own signal: ends the waits of all its callers. */
-	readonly signal: AbortSignal | undefined
-	/** How long a caller waits for a busy pool on an endpoint that is up: the pool's own option, where it has one. */
-	readonly busyTimeoutMs: number | undefined
-	/** The error of that time limit, as the bare pool words it. */
-	busyTimeoutError(): Error
 	readonly freshness: Freshness<C>
 }
 
@@ -196,21 +190,26 @@ export class Checkout<C extends object> implements Seeker {
 	/** The usual case costs no place in the line: nobody waits, and an idle connection is there. */
 	#takeIdle(request: Request<C>): void {
 		const place = this.#line.nextPlace()
+		const now = request.mayGoAtOnce ? this.#source.takeNow?.() : undefined
+		if (now !== undefined) return this.#handOver(request, place, now)
 		this.#claimed += 1
 		this.#source.take((_error, connection) => {
 			this.#claimed -= 1
-			const over = this.#whyOver(request)
-			if (over === undefined && connection !== undefined && this.#isFresh(connection)) {
-				tell(request, undefined, connection)
-				this.returned()
-				return
-			}
-			// It keeps its place while the connection is asked or replaced.
-			if (over === undefined) this.#line.join(request, place)
-			else tell(request, over.error, undefined)
-			if (connection !== undefined) this.#checkAndServe(connection)
-			this.#pump()
+			this.#handOver(request, place, connection)
 		})
+	}
+
+	#handOver(request: Request<C>, place: number, connection: C | undefined): void {
+		const over = this.#whyOver(request)
+		if (over === undefined && connection !== undefined && this.#isFresh(connection)) {
+			tell(request, undefined, connection)
+			return this.returned()
+		}
+		// It keeps its place while the connection is asked or replaced.
+		if (over === undefined) this.#line.join(request, place)
+		else tell(request, over.error, undefined)
+		if (connection !== undefined) this.#checkAndServe(connection)
+		this.#pump()
 	}
 
 	/** Gives waiting callers what there is, and asks the gate for what is missing. */

@@ -10,6 +10,8 @@ export interface Wish<C> {
 	readonly signal?: AbortSignal | undefined
 	/** It lets the others go first. */
 	readonly isBatch?: boolean | undefined
+	/** Whether `done` may be called before whoever asks for a connection has returned. */
+	readonly mayGoAtOnce?: boolean | undefined
 	done(error: unknown, connection: C | undefined): void
 }
 
@@ -18,6 +20,11 @@ export abstract class Request<C> extends Waiter implements Wish<C> {
 	abstract readonly signal: AbortSignal | undefined
 	abstract readonly isBatch: boolean
 	abstract done(error: unknown, connection: C | undefined): void
+
+	/** Whether `done` may be called before whoever asks for a connection has returned. */
+	get mayGoAtOnce(): boolean {
+		return false
+	}
 
 	/** Whether it could go on elsewhere than at this pool now: what starts it there, once it is out of this line. */
 	elsewhere(_from: object): (() => void) | undefined {
@@ -37,6 +44,10 @@ class PlainRequest<C> extends Request<C> {
 		this.signal = wish.signal
 		this.isBatch = wish.isBatch === true
 		this.#wish = wish
+	}
+
+	override get mayGoAtOnce(): boolean {
+		return this.#wish.mayGoAtOnce === true
 	}
 
 	done(error: unknown, connection: C | undefined): void {
@@ -68,6 +79,7 @@ export interface WaitingRules {
 	readonly busyTimeoutMs: number | undefined
 	/** Whether callers wait because the pool is busy. In an outage their deadlines rule. */
 	isBusy(): boolean
+	/** The error of that time limit, as the bare pool words it. */
 	busyTimeoutError(): Error
 	tooLateError(): Error
 	/** The error of a caller who could not be served before its deadline: so many are before it, and so many are served a second. */

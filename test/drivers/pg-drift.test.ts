@@ -53,6 +53,22 @@ test('connect and the queue open connections by calling newClient on the pool it
 		{ max: 1 },
 	))
 
+test('_pulseQueue hands an idle connection to the first of _pendingQueue before it returns', () =>
+	withPool(async (pool, of) => {
+		;(await of.connect()).release()
+		let served: PgClient | undefined
+		pool._pendingQueue.push({
+			callback: (_error, client) => {
+				served = client
+			},
+		})
+		pool._pulseQueue?.()
+		expect(served).toBe(pool._clients[0])
+		expect([pool.idleCount, pool._pendingQueue.length]).toEqual([0, 0])
+		served?.release()
+		expect(pool.idleCount).toBe(1)
+	}))
+
 test('newClient, connect, query, end and waitingCount belong to one class below pg.Pool', () => {
 	const bare = Object.getPrototypeOf(pg.Pool.prototype)
 	for (const name of ['newClient', 'connect', 'query', 'end', 'waitingCount']) expect(Object.hasOwn(bare, name), name).toBe(true)

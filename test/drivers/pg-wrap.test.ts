@@ -1,6 +1,6 @@
 /** What does wrapping refuse, and how does a wrapped pool end? */
 import { createScheduler } from 'holdfast'
-import { holdfast } from 'holdfast/pg'
+import { type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { assertNoBackends, handleMark } from '../support/leaks.ts'
@@ -24,12 +24,57 @@ test('end() by promise and by callback ends as the bare pool does, and the pool 
 	expect(wrapped).toEqual(bare)
 })
 
-test('end() right behind a call that has an idle connection: the call is told, and nothing hangs', async () => {
+test('end() right behind calls: the one that has the idle connection is answered, the others are told, and nothing hangs', async () => {
 	const pool = holdfast(new pg.Pool(setup.config()))
 	await pool.query('select 1')
-	const calls = [ending(() => pool.query('select 2')), ending(() => pool.connect()), ending(() => pool.transaction(async () => 3))]
+	const served = pool.query('select 2 as a')
+	const calls = [ending(() => pool.query('select 3')), ending(() => pool.connect()), ending(() => pool.transaction(async () => 4))]
 	await pool.end()
+	expect((await served).rows).toEqual([{ a: 2 }])
 	for (const call of await Promise.all(calls)) expect(JSON.stringify(call)).toContain('The pool was ended')
+})
+
+test('end() right behind a call that leaves the idle connection for a turn of the event loop: it is told, and nothing hangs', async () => {
+	const { signal } = new AbortController()
+	for (const call of [
+		(pool: HoldfastPool) => pool.query({ text: 'select 2', signal }),
+		(pool: HoldfastPool) => pool.connect(),
+		(pool: HoldfastPool) => pool.transaction(async () => 3, { signal }),
+	]) {
+		const pool = holdfast(new pg.Pool(setup.config()))
+		await pool.query('select 1')
+		const told = ending(() => call(pool))
+		await pool.end()
+		expect(JSON.stringify(await told)).toContain('The pool was ended')
+	}
+})
+
+test('no callback is called before the call that takes it has returned, and a call aborted in the same turn sends nothing', async () => {
+	const { pool, counts } = { pool: setup.wrapped({ max: 1 }), counts: () => pool.holdfast.stats().attempts }
+	await pool.query('select 1')
+	const order: string[] = []
+	await new Promise<void>((resolve) => {
+		pool.connect((_error, _client, release) => {
+			order.push('connected')
+			release()
+			resolve()
+		})
+		order.push('connect returned')
+	})
+	await new Promise<void>((resolve) => {
+		pool.query(null as never, [], () => {
+			order.push('refused')
+			resolve()
+		})
+		order.push('query returned')
+	})
+	expect(order).toEqual(['connect returned', 'connected', 'query returned', 'refused'])
+	const before = counts()
+	const stop = new AbortController()
+	const aborted = ending(() => pool.query({ text: 'select 2', signal: stop.signal }))
+	stop.abort(new Error('not any more'))
+	expect(JSON.stringify(await aborted)).toContain('not any more')
+	expect(counts()).toBe(before)
 })
 
 test('a connection string in place of a pool is not repeated in the error: it may hold a password', () => {

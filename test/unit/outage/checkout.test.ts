@@ -13,6 +13,35 @@ test('an idle connection is handed out without asking the server', async () => {
 	expectQuiet()
 })
 
+test('who may go at once has an idle connection before the call returns; nobody else has, not even behind such a caller', async () => {
+	const { clock, pool, server, warm, callers, expectQuiet } = stage({ capacity: 2 })
+	await warm(2)
+	expect(pool.ask({ mayGoAtOnce: true }).connection).toBeDefined()
+	const patient = pool.ask()
+	expect(patient.told).toBe(0)
+	const late = pool.ask({ mayGoAtOnce: true })
+	await clock.advance(0)
+	expect([patient.connection !== undefined, late.told]).toEqual([true, 0])
+	for (const caller of [callers[0], patient]) if (caller) pool.bringBack(caller)
+	await clock.advance(0)
+	expect(late.connection).toBeDefined()
+	expect([server.asked, server.attempts.length]).toEqual([0, 0])
+	expectQuiet()
+})
+
+test('who may go at once waits in its place while the idle connection that there is is asked', async () => {
+	const { clock, pool, server, warm } = stage({ capacity: 2 })
+	await warm(2)
+	const [first] = pool.source.idleConnections
+	if (first) pool.source.break(first)
+	const order: number[] = []
+	for (let each = 0; each < 2; each++) pool.ask({ mayGoAtOnce: true, onTold: (caller) => order.push(caller.number) })
+	expect(order).toEqual([])
+	await clock.advance(100)
+	expect(server.asked).toBe(1)
+	expect(order).toEqual([0, 1])
+})
+
 test('two callers at the same moment with one idle connection both get one: the second is opened', async () => {
 	const { clock, pool, server, warm } = stage()
 	await warm(1)

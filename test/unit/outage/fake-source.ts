@@ -127,6 +127,13 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 		}, 0)
 	}
 
+	/** As pg-pool, where nobody else has asked for it. */
+	takeNow(): FakeConnection | undefined {
+		const connection = this.#taking > 0 ? undefined : this.#idle.shift()
+		if (connection !== undefined) connection.place = 'out'
+		return connection
+	}
+
 	open(done: (error: unknown, connection: FakeConnection | undefined) => void): () => void {
 		if (this.throwsOnOpen !== undefined) throw this.throwsOnOpen
 		const { server } = this

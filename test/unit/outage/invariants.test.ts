@@ -21,7 +21,12 @@ const pool = fc.nat(2)
 const command = fc.oneof(
 	{
 		weight: 40,
-		arbitrary: fc.record({ what: fc.constant('acquire' as const), pool, deadlineMs: fc.constantFrom(5, 50, 700, 3_000, 20_000, Infinity) }),
+		arbitrary: fc.record({
+			what: fc.constant('acquire' as const),
+			pool,
+			deadlineMs: fc.constantFrom(5, 50, 700, 3_000, 20_000, Infinity),
+			mayGoAtOnce: fc.boolean(),
+		}),
 	},
 	{ weight: 15, arbitrary: fc.record({ what: fc.constant('burst' as const), pool, count: fc.integer({ min: 2, max: 12 }) }) },
 	{ weight: 40, arbitrary: fc.record({ what: fc.constant('return' as const), which: fc.nat(50) }) },
@@ -46,9 +51,9 @@ class World {
 		const { set } = this
 		switch (command.what) {
 			case 'acquire':
-				return this.acquire(command.pool, command.deadlineMs)
+				return this.acquire(command.pool, command.deadlineMs, command.mayGoAtOnce)
 			case 'burst':
-				for (let each = 0; each < command.count; each++) this.acquire(command.pool, 2_000)
+				for (let each = 0; each < command.count; each++) this.acquire(command.pool, 2_000, each % 2 === 1)
 				return
 			case 'return': {
 				const caller = pick(this.holders(), command.which)
@@ -91,9 +96,9 @@ class World {
 		}
 	}
 
-	acquire(pool: number, deadlineMs: number): void {
+	acquire(pool: number, deadlineMs: number, mayGoAtOnce: boolean): void {
 		const abort = new AbortController()
-		const caller = this.set.pools[pool]?.ask({ deadlineMs, signal: abort.signal })
+		const caller = this.set.pools[pool]?.ask({ deadlineMs, signal: abort.signal, mayGoAtOnce })
 		if (caller) this.aborts.set(caller, abort)
 	}
 

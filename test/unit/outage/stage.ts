@@ -21,7 +21,7 @@ export interface TestPool {
 	readonly source: FakeSource
 	readonly core: PoolCore<FakeConnection>
 	/** Asks for a connection. */
-	ask(options?: { deadlineMs?: number; signal?: AbortSignal; onTold?: (caller: Caller) => void }): Caller
+	ask(options?: { deadlineMs?: number; signal?: AbortSignal; mayGoAtOnce?: boolean; onTold?: (caller: Caller) => void }): Caller
 	/** Brings the caller's connection back. */
 	bringBack(caller: Caller): void
 }
@@ -94,12 +94,13 @@ export function stage({
 		const pool: TestPool = {
 			source,
 			core,
-			ask({ deadlineMs = Number.POSITIVE_INFINITY, signal, onTold } = {}) {
+			ask({ deadlineMs = Number.POSITIVE_INFINITY, signal, mayGoAtOnce, onTold } = {}) {
 				const caller: Caller = { number: callers.length, pool, told: 0, atMs: undefined, connection: undefined, error: undefined }
 				callers.push(caller)
 				core.borrow({
 					deadlineAtMs: clock.now() + deadlineMs,
 					signal,
+					mayGoAtOnce,
 					done(error, connection) {
 						caller.told += 1
 						caller.atMs = clock.now()
