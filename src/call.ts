@@ -44,16 +44,13 @@ interface History {
 	waitingSinceMs: number | undefined
 }
 
-/** That of a call that got its first connection at once. */
-const short = Symbol('short')
-
 // Its methods are private by type only: those with a # cost each instance a word and a moment, and every statement makes a call.
 export class Call {
 	readonly #policy: Policy
 	readonly #options: CallOptions
 	readonly #startedAtMs: number
-	/** Undefined until it is served for the first time: it waits from its beginning. */
-	#history: History | typeof short | undefined
+	/** Undefined until it is served for the first time: it waits from its beginning. Then the time that it took, until there is more to tell. */
+	#history: History | number | undefined
 
 	constructor(policy: Policy, options: CallOptions) {
 		this.#policy = policy
@@ -196,21 +193,19 @@ export class Call {
 
 	/** There was a connection: the turn of the event loop that it took is not worth a look at the clock. */
 	servedAtOnce(): void {
-		if (this.#history === undefined) this.#history = short
+		if (this.#history === undefined) this.#history = 0
 		else this.served()
 	}
 
 	served(): void {
 		const history = this.#history
-		if (history === short || (history !== undefined && history.waitingSinceMs === undefined)) return
-		const waitedMs = this.#policy.scheduler.clock.now() - (history?.waitingSinceMs ?? this.#startedAtMs)
-		if (history === undefined && waitedMs < countedWaitMs) {
-			this.#history = short
-			return
+		if (history === undefined) {
+			const waitedMs = this.#policy.scheduler.clock.now() - this.#startedAtMs
+			this.#history = waitedMs < countedWaitMs ? 0 : waitedMs
+		} else if (typeof history === 'object' && history.waitingSinceMs !== undefined) {
+			history.waitedMs += this.#policy.scheduler.clock.now() - history.waitingSinceMs
+			history.waitingSinceMs = undefined
 		}
-		const past = this.past()
-		past.waitedMs += waitedMs
-		past.waitingSinceMs = undefined
 	}
 
 	/** The error that ends an attempt at its time limit. */
@@ -260,7 +255,8 @@ export class Call {
 
 	private past(): History {
 		if (typeof this.#history === 'object') return this.#history
-		const history: History = { attempts: 1, failed: 0, faults: [], lastError: undefined, waitedMs: 0, waitingSinceMs: undefined }
+		const waitedMs = this.#history ?? 0
+		const history: History = { attempts: 1, failed: 0, faults: [], lastError: undefined, waitedMs, waitingSinceMs: undefined }
 		this.#history = history
 		return history
 	}

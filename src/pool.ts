@@ -160,7 +160,7 @@ export class PoolCore<C extends object> {
 
 	lost(connection: C): void {
 		this.#placed?.lost(connection)
-		this.#checkout.lost(connection)
+		this.#freshness.lost(connection)
 	}
 
 	/** Whether it is of a generation that is over. */

@@ -69,7 +69,7 @@ export class PgSource implements ConnectionSource<PgClient> {
 
 	/** A caller in pg-pool's own queue is served by the `release` of whoever comes first. */
 	readonly order = (done: (client: PgClient | undefined) => void): void => {
-		this.#bare.connect.call(this.#pool, (_error, client) => done(client))
+		this.#pool._pendingQueue.push({ callback: (_error, client) => done(client) })
 	}
 
 	open(done: Taken): () => void {

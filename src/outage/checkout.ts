@@ -86,11 +86,6 @@ export class Checkout<C extends object> implements Seeker {
 		if (this.#line.size > 0) this.#pump()
 	}
 
-	/** The connection was lost, whoever held it. */
-	lost(connection: C): void {
-		this.#freshness.lost(connection)
-	}
-
 	/** The server refused a write on this connection because it takes none: nobody gets it, or its like, before one is found that does. */
 	turnedReadOnly(connection: C, fault: Fault, error: unknown): void {
 		const generation = this.#freshness.generationOf(connection)
@@ -234,11 +229,13 @@ export class Checkout<C extends object> implements Seeker {
 		// One that is idle still has been claimed: it is about to be handed over.
 		if (this.#ordered || this.#source.order === undefined || this.#source.idle() > 0) return
 		this.#ordered = true
-		this.#source.order((connection) => {
-			this.#ordered = false
-			if (connection !== undefined) this.#checkAndServe(connection)
-			this.#pump()
-		})
+		this.#source.order(this.#delivered)
+	}
+
+	readonly #delivered = (connection: C | undefined): void => {
+		this.#ordered = false
+		if (connection !== undefined) this.#checkAndServe(connection)
+		this.#pump()
 	}
 
 	#unclaimed(): number {
