@@ -4,7 +4,7 @@ import { type Finding, measure } from './fleet/measure.ts'
 import { type Played, picture } from './fleet/picture.ts'
 import { type Scenario, simulate } from './fleet/run.ts'
 import { abrupt, crash, metastable } from './fleet/scenarios.ts'
-import { leastPossible, ours, theirs } from './fleet/sides.ts'
+import { leastPossible, ours, patient, theirs } from './fleet/sides.ts'
 import type { Report } from './support/report.ts'
 import type { Cell } from './support/table.ts'
 
@@ -31,7 +31,7 @@ export async function run(report: Report, _server: unknown, wish: FleetWish = { 
 		`- Simulated, seed ${wish.seed}: ${connectsPerSecond} logins/s from a backlog of ${backlog}, ${sessions} sessions, ${queriesPerSecond} queries/s,`,
 	)
 	report.say(
-		`  ${100 * coldShare} % of that with a cold cache, all of it after ${coldMs / 1_000} s. Pools of ${crash.poolSize}; calls come in at a steady rate,`,
+		`  ${100 * coldShare} % of that with a cold cache, all of it after ${coldMs / 1_000} s. Pools of ${crash.poolSize}; calls come in at a steady rate after a slow beginning,`,
 	)
 	report.say(`  and wait ${crash.deadlineMs / 1_000} s at most. Holdfast here is the scheduler in src/, unchanged, on the simulated clock.`)
 	report.say('')
@@ -87,7 +87,7 @@ async function crashOf(report: Report, processes: number, seed: number): Promise
 
 /** What no pacing in a process can help: nobody is told that it starts, and everybody finds the door open within half a second. */
 async function abruptStart(report: Report, processes: number, seed: number): Promise<void> {
-	const results = await play(report, abrupt, [leastPossible(abrupt), ours], processes, seed)
+	const results = await play(report, abrupt, [leastPossible(abrupt), ours, patient], processes, seed)
 	report.say('')
 	report.say(`## The same, but refused for 8 s and then accepted at once: ${processes.toLocaleString('en')} processes`)
 	report.say('')
@@ -95,7 +95,7 @@ async function abruptStart(report: Report, processes: number, seed: number): Pro
 		'A refusal tells a process nothing of the others. Each of them asks at least every half second, so within half a second of the',
 	)
 	report.say(
-		'recovery each has one attempt in the backlog. `probeMaxDelayMs` spreads them, at the price of a later notice. Not limited here.',
+		'recovery each has one attempt in the backlog. Patient: `createScheduler({ probeMaxDelayMs: 2_000 })` spreads them, at the price of a later\nnotice. Not limited here.',
 	)
 	table(report, results)
 }

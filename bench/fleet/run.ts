@@ -18,7 +18,7 @@ export interface Scenario {
 	readonly fromMs: number
 	readonly toMs: number
 	/** The calls a second grow evenly from none for so long at the beginning. */
-	readonly rampMs?: number
+	readonly rampMs: number
 }
 
 export const binMs = 250
@@ -91,7 +91,7 @@ export async function simulate(scenario: Scenario, kind: Kind, processes: number
 }
 
 /** When the call with this number, from 0, comes in: milliseconds since the beginning. */
-function timeOfCall(number: number, { callsPerSecond, rampMs = 0 }: Scenario): number {
+function timeOfCall(number: number, { callsPerSecond, rampMs }: Scenario): number {
 	const perMs = callsPerSecond / 1_000
 	// While the rate grows evenly, the calls so far grow with the square of the time.
 	const whileGrowing = (rampMs * perMs) / 2

@@ -20,8 +20,9 @@ const common = {
 	idleTimeoutMs: 10_000,
 	connectTimeoutMs: 5_000,
 	deadlineMs: 20_000,
-	// The processes start with nothing, and are at ease when it begins.
-	fromMs: -12_000,
+	// The processes start with nothing, a few at a time, and are at ease when it begins: each knows what a login takes where nobody waits.
+	fromMs: -32_000,
+	rampMs: 20_000,
 	toMs: 40_000,
 }
 
@@ -45,8 +46,6 @@ export const metastable: Scenario = {
 	fate: { slow: { fromMs: 0, toMs: 5_000, share: 0.3 }, readyAtMs: 5_000 },
 	callsPerSecond: 600,
 	queryTimeoutMs: 1_000,
-	fromMs: -40_000,
-	rampMs: 25_000,
 	toMs: 60_000,
 }
 

@@ -8,6 +8,11 @@ import { told } from './told.ts'
 
 export const ours: Kind = holdfast('Holdfast', 'the scheduler of this repository with its defaults, one for each process')
 
+/** For those who would rather notice a recovery later than come all at once. */
+export const patient: Kind = holdfast('Holdfast, patient', 'the same with `createScheduler({ probeMaxDelayMs: 2_000 })`', {
+	probeMaxDelayMs: 2_000,
+})
+
 /** Theirs, in the order of the plots. */
 export const theirs: readonly Kind[] = [...retrying, postgresJsLike]
 
