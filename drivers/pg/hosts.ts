@@ -11,7 +11,7 @@ type Suits = (role: ServerRole) => boolean
 const roleText = `SELECT CASE WHEN pg_is_in_recovery() THEN 'replica'
 	WHEN current_setting('transaction_read_only') = 'on' AND (SELECT source FROM pg_catalog.pg_settings
 		WHERE name = 'default_transaction_read_only') NOT IN ('client', 'user', 'database user', 'session') THEN 'read-only'
-	ELSE 'primary' END`
+	ELSE 'primary' END, current_setting('transaction_read_only')`
 
 /** Has `make` open its connection there (at the pool's own address where that is undefined). The pool hears of it once the server suits. */
 export function openThere(pool: PgPool, at: HostAddress | undefined, suits: Suits, make: () => void): void {
@@ -67,13 +67,14 @@ function askBeforehand(client: PgClient, suits: Suits): void {
 	Object.defineProperty(client, 'connect', { value: asking, configurable: true, writable: true })
 }
 
-/** Asks a connection what its server is. */
-export function askRole(client: PgClient, done: (error: unknown, role: ServerRole | undefined) => void): void {
+/** Asks a connection what its server is. `writes`: what the session begins now may write, whatever was refused before. */
+export function askRole(client: PgClient, done: (error: unknown, role: ServerRole | undefined, writes?: boolean) => void): void {
 	const answered: QueryCallback = (error, result) => {
 		// undefined_function: a server that only speaks the protocol has no replicas of this kind.
 		if (sqlstateOf(error) === '42883') return done(undefined, 'primary')
 		if (error !== null && error !== undefined) return done(error, undefined)
-		done(undefined, (result as { rows: [[ServerRole]] }).rows[0][0])
+		const [[role, isReadOnly]] = (result as { rows: [[ServerRole, string]] }).rows
+		done(undefined, role, isReadOnly === 'off')
 	}
 	send(client, { text: roleText, rowMode: 'array', types: asText }, undefined, answered)
 }

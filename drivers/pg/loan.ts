@@ -112,7 +112,7 @@ export class Loan {
 			const fault = await refusedOnLoan(this.#core, this.#link.target, error, call, opened !== undefined)
 			const isServers = fault.scope === 'connection' || fault.scope === 'endpoint'
 			if (isServers) await this.#link.replace(call, error, fault)
-			else if (opened === undefined) throw error
+			else if (opened === undefined && !fault.retryable) throw error
 			// Where it is the borrower's own wish, the transaction is left as it was.
 			if (opened !== undefined) await this.#begin(opened, false)
 			this.#opened = undefined

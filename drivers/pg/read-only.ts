@@ -21,12 +21,18 @@ interface Refusing {
 export function faultOfRefusal(pool: Refusing, client: PgClient, error: unknown, fault: Fault, call: Call): Promise<Fault> {
 	return new Promise((resolve) => {
 		const unguard = call.guard((late) => cut(client, late))
-		askRole(client, (failed, role) => {
+		askRole(client, (failed, role, writes) => {
 			unguard()
 			// The link broke under the question. What the error says of the work stands: it had no effect.
 			if (role === undefined) return resolve(pool.breaks(failed) ? { ...fault, scope: 'connection', retryable: isUndone(fault) } : fault)
-			// Another connection has met the same refusal before: this server has been promoted since.
-			if (role === 'primary') return resolve(pool.isStale(client) ? { ...fault, scope: 'connection', retryable: isUndone(fault) } : fault)
+			if (role === 'primary') {
+				// Another connection has met the same refusal before: this server has been promoted since.
+				if (pool.isStale(client)) return resolve({ ...fault, scope: 'connection', retryable: isUndone(fault) })
+				// It has changed back before it could be asked. Or somebody says READ ONLY in each of his transactions: once is enough to see that.
+				const mayWrite = writes === true && !lookedAgain.has(client)
+				if (mayWrite) lookedAgain.add(client)
+				return resolve(mayWrite ? { ...fault, retryable: isUndone(fault) } : fault)
+			}
 			const found: Fault = {
 				...fault,
 				kind: 'read_only',
@@ -39,6 +45,8 @@ export function faultOfRefusal(pool: Refusing, client: PgClient, error: unknown,
 		})
 	})
 }
+
+const lookedAgain = new WeakSet<PgClient>()
 
 const isUndone = ({ outcome }: Fault): boolean => outcome === 'rolled_back' || outcome === 'not_sent'
 
