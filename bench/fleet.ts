@@ -95,8 +95,10 @@ async function abruptStart(report: Report, processes: number, seed: number): Pro
 		'A refusal tells a process nothing of the others. Each of them asks at least every half second, so within half a second of the',
 	)
 	report.say(
-		'recovery each has one attempt in the backlog. Patient: `createScheduler({ probeMaxDelayMs: 2_000 })` spreads them, at the price of a later\nnotice. Not limited here.',
+		'recovery each has one attempt in the backlog. `probeMaxDelayMs` spreads them, at the price of a later notice. Not limited here.',
 	)
+	report.say('')
+	report.say(`- ${patient.name}: ${patient.what}`)
 	table(report, results)
 }
 
@@ -152,10 +154,12 @@ function table(report: Report, results: readonly Result[]): void {
 
 const findingOf = (results: readonly Result[], name: string): Finding => (results.find((result) => result.name === name) as Result).finding
 
+const when = (ms: number) => (Number.isFinite(ms) ? `after ${ms / 1_000} s` : 'never again')
+
 const describe = (results: readonly Result[]): string =>
 	results
 		.map(
 			({ name, finding }) =>
-				`${name}: at most ${Math.round(finding.peakAfter)} attempts a second after the recovery, 95 % goodput after ${seconds(finding.backMs)} s, ${finding.failed} calls failed.`,
+				`${name}: at most ${Math.round(finding.peakAfter)} attempts a second after the recovery, 95 % goodput ${when(finding.backMs)}, ${finding.failed} calls failed.`,
 		)
 		.join(' ')

@@ -16,9 +16,11 @@ beforeEach(() => at.ask('TRUNCATE written'))
 const seen = (text: string) => at.proxy.seen.statementsLike(text)
 const ended = (call: Promise<unknown>) => call.catch((error: unknown) => error)
 
-test('the server sees no more retries of failing statements than the budget holds, and each caller gets the native error with the reason', async () => {
+test('the server sees no more retries of failing statements than the budget holds; each caller gets the native error with the reason, and the hook is told', async () => {
 	const scheduler = createScheduler({ retryBudget: { ratio: 0, minPerSecond: 4 } })
-	const pool = at.wrap({ scheduler, wait: wait.none(), deadlineMs: 400 }, { max: 4 })
+	const told: unknown[] = []
+	const onBudgetSpent = ({ error }: { error: unknown }) => told.push(error)
+	const pool = at.wrap({ scheduler, wait: wait.none(), deadlineMs: 400, onBudgetSpent }, { max: 4 })
 	const errors = (await Promise.all(Array.from({ length: 60 }, () => ended(pool.query("SELECT fail('40001')"))))) as { code?: string }[]
 	expect(errors.map(({ code }) => code)).toEqual(errors.map(() => '40001'))
 	// 20 were kept; within the deadline there is one more to wait for.
@@ -27,6 +29,8 @@ test('the server sees no more retries of failing statements than the budget hold
 	const refused = errors.filter((error) => retryReport(error)?.budgetSpent)
 	expect(refused.length).toBeGreaterThan(30)
 	expect(pool.holdfast.stats().budgetSpent).toBe(refused.length)
+	expect(new Set(told)).toEqual(new Set(refused))
+	expect(told).toHaveLength(refused.length)
 })
 
 test('a server that ends all work under way costs nobody an error, though the budget holds too few tokens for all', async () => {
