@@ -16,6 +16,7 @@ import {
 	positiveMsOrFalse,
 	positiveMsOrInfinity,
 	priorityRule,
+	show,
 	wholeNumber,
 } from './options.ts'
 import { Scheduler } from './outage/scheduler.ts'
@@ -122,5 +123,6 @@ export function checkPoolOptions(options: unknown, ofDriver: OptionRules<object>
 	const { classify, hosts, target } = options as PoolOptions
 	if (classify !== undefined) checkRows(classify)
 	if (hosts !== undefined) checkHosts(hosts)
-	else if (target !== undefined) throw new TypeError('target needs hosts: with one address there is nothing to choose from')
+	else if (target !== undefined)
+		throw new TypeError(`target needs hosts: with one address there is nothing to choose from, got ${show(target)}`)
 }

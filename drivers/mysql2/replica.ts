@@ -1,5 +1,5 @@
 /** Can this read go to a replica? To one that has come far enough, soon enough; otherwise it goes to the primary. */
-import { bool, type Call, checkOptions, isPlainRead, type OptionRules, oneOf, positiveMs } from '../../src/driver.ts'
+import { bool, type Call, checkOptions, isPlainRead, type OptionRules, oneOf, positiveMs, show } from '../../src/driver.ts'
 import type { Beside } from './beside.ts'
 import type { Mysql2Core } from './core.ts'
 import { CountedWish } from './counted.ts'
@@ -48,7 +48,10 @@ export class Reads {
 			if (!this.#beside.hasHosts) throw new TypeError("target: 'replica' needs a pool with hosts")
 			if (typeof text !== 'string' || !isPlainRead(text, 'mysql'))
 				throw new TypeError("target: 'replica' is for a single plain read (SELECT, SHOW, VALUES or TABLE without a lock or a write in it)")
-		} else if ((maxLagMs ?? readYourWrites) !== undefined) throw new TypeError("maxLagMs and readYourWrites need target: 'replica'")
+		} else if ((maxLagMs ?? readYourWrites) !== undefined)
+			throw new TypeError(
+				`maxLagMs and readYourWrites need target: 'replica', got ${show(maxLagMs ?? readYourWrites)} with ${show(target)}`,
+			)
 		return target === undefined ? this.#core : this.#routed(route)
 	}
 

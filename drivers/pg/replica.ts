@@ -9,6 +9,7 @@ import {
 	ownOptions,
 	positiveMs,
 	type QueryOptions,
+	show,
 } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import type { PgCore } from './core.ts'
@@ -52,7 +53,7 @@ function routedBy(config: unknown, second: unknown, third: unknown): Routed | un
 	const route: ReadOptions = { target, maxLagMs, readYourWrites }
 	checkOptions('query', route, readRules)
 	if (target !== 'replica' && (maxLagMs ?? readYourWrites) !== undefined) {
-		throw new TypeError("maxLagMs and readYourWrites need target: 'replica'")
+		throw new TypeError(`maxLagMs and readYourWrites need target: 'replica', got ${show(maxLagMs ?? readYourWrites)} with ${show(target)}`)
 	}
 	ownOptions(rest)
 	if (target === 'replica' && !(typeof rest.text === 'string' && isPlainRead(rest.text, 'postgres'))) {
