@@ -21,6 +21,8 @@ export interface PostgresCluster {
 	follow(node: PostgresServer, leader: PostgresServer): Promise<void>
 	/** From now on each commit on the leader waits for a replica; resolves when there is one that counts. */
 	waitForReplicas(leader: PostgresServer): Promise<void>
+	/** The replica gets nothing more of what its leader writes; resolves when that is so. `follow` mends it. */
+	cutOff(replica: PostgresServer): Promise<void>
 	/** Resolves when the replica has applied all that the leader has written so far. */
 	caughtUp(replica: PostgresServer, leader: PostgresServer): Promise<void>
 	dispose(): Promise<void>
@@ -115,6 +117,12 @@ export async function startPostgresCluster({
 				await leader.applySettings({ synchronous_standby_names: '*' })
 				const text = "SELECT count(*)::int AS n FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
 				await until(async () => ((await leader.query<{ n: number }>(text))[0]?.n ?? 0) > 0, { what: 'a replica to be synchronous' })
+			},
+			async cutOff(replica) {
+				await replica.applySettings({ primary_conninfo: 'host=127.0.0.1 port=1' })
+				await until(async () => (await replica.query('SELECT 1 FROM pg_stat_wal_receiver')).length === 0, {
+					what: 'the replica to get nothing more',
+				})
 			},
 			async caughtUp(replica, leader) {
 				const [at] = await leader.query<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn')

@@ -13,7 +13,7 @@ import { holdfastClient } from '../pg/client-holdfast.ts'
 import { append, perform, schema, startAgain } from '../pg/sql.ts'
 import { work } from '../worker.ts'
 
-/** `synchronous`: a commit is answered once the replica has it. */
+/** `synchronous`: a commit is answered once the replica has it. `asynchronous`: the replica is behind when the primary dies. */
 export type Replication = 'synchronous' | 'asynchronous'
 
 /** What one failover has shown. */
@@ -92,6 +92,10 @@ export class FailoverCourse {
 		const all = Promise.all(Array.from({ length: workers }, (_, worker) => work(shift, worker, new Draw(seed, 100 + worker))))
 		try {
 			await sleep(draw.whole(200, 700))
+			if (this.#replication === 'asynchronous') {
+				await this.#cluster.cutOff(this.#replica)
+				await sleep(draw.whole(20, 120))
+			}
 			await this.#primary.kill()
 			await sleep(draw.whole(0, 400))
 			const promotionBeganAtMs = performance.now()
