@@ -1,9 +1,9 @@
 /** Transactions that get into each other's way: are they run again as a whole, until each is applied once? */
 import { retryReport } from 'holdfast'
 import { beforeEach, expect, test } from 'vitest'
-import { meeting } from '../support/meeting.ts'
 import { noRetries } from '../support/no-retries.ts'
 import { staged } from '../support/staged.ts'
+import { crossTransfers } from './cross-transfers.ts'
 import { stage } from './stage.ts'
 
 const at = staged(() => stage({ deadlock_timeout: '50ms' }))
@@ -37,15 +37,13 @@ test('serialization failures are run again until every increment is applied once
 
 test('deadlocks are run again until every transfer is applied once', async () => {
 	const pool = at.wrap({}, { max: 8 })
-	const met = meeting(2)
-	const transfer = (from: number, to: number) =>
+	await crossTransfers(16, (from, to, met) =>
 		pool.transaction(async (tx) => {
 			await tx.query('UPDATE account SET balance = balance - 1 WHERE id = $1', [from])
 			await met()
 			await tx.query('UPDATE account SET balance = balance + 1 WHERE id = $1', [to])
-		})
-	await Promise.all([transfer(1, 2), transfer(2, 1)])
-	await Promise.all(Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
+		}),
+	)
 	expect(await balances()).toEqual([0, 0])
 	expect(pool.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 })

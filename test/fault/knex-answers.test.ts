@@ -1,10 +1,12 @@
 /** A statement or a COMMIT of knex was sent and its answer never came: what is run again, what is told, and what is never run twice? */
 import { HoldfastError, InDoubtError, retryReport } from 'holdfast'
+import type { HoldfastKnex } from 'holdfast/knex'
+import type { Knex } from 'knex'
 import { beforeEach, expect, test } from 'vitest'
 import { caught } from '../support/caught.ts'
-import { meeting } from '../support/meeting.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
+import { crossTransfers } from './cross-transfers.ts'
 import { knexStage } from './knex-stage.ts'
 
 const at = staged(() => knexStage({ deadlock_timeout: '50ms' }))
@@ -204,15 +206,13 @@ test('conflicts: every increment of 40 serializable transactions is applied once
 	expect(knex.holdfast.stats().retries.serialization_failure).toBe(runs - 40)
 	// Nobody fights here yet, so that nobody takes turns.
 	const calm = at.knex()
-	const met = meeting(2)
-	const transfer = (from: number, to: number) =>
+	await crossTransfers(8, (from, to, met) =>
 		calm.transaction(async (trx) => {
 			await trx('written').where({ id: from }).decrement('n', 1)
 			await met()
 			await trx('written').where({ id: to }).increment('n', 1)
-		})
-	await Promise.all([transfer(1, 2), transfer(2, 1)])
-	await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
+		}),
+	)
 	expect(calm.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 	expect(await rows()).toEqual([
 		[1, 40],
@@ -220,8 +220,8 @@ test('conflicts: every increment of 40 serializable transactions is applied once
 	])
 })
 
-test('a conflict inside a savepoint runs the whole function again; one that the function deals with does not', async () => {
-	const knex = at.knex()
+/** How often a transaction is run that loses against another one the first time, when it writes by `work`. */
+async function runsOfLoser(knex: HoldfastKnex, work: (trx: Knex.Transaction) => Promise<unknown>): Promise<number> {
 	await knex('written').insert({ id: 1 })
 	let runs = 0
 	await knex.transaction(
@@ -229,14 +229,18 @@ test('a conflict inside a savepoint runs the whole function again; one that the 
 			runs += 1
 			await trx('written').select()
 			if (runs === 1) await at.ask('UPDATE written SET n = 10')
-			await trx.transaction(async (inner) => {
-				await inner('written').increment('n', 1)
-			})
+			await work(trx)
 		},
 		{ isolationLevel: 'repeatable read' },
 	)
-	expect({ runs, rows: await rows() }).toEqual({ runs: 2, rows: [[1, 11]] })
-	runs = 0
+	return runs
+}
+
+test('a conflict inside a savepoint runs the whole function again; one that the function deals with does not', async () => {
+	const knex = at.knex()
+	const inSavepoint = (trx: Knex.Transaction) => trx.transaction(async (inner) => inner('written').increment('n', 1))
+	expect({ runs: await runsOfLoser(knex, inSavepoint), rows: await rows() }).toEqual({ runs: 2, rows: [[1, 11]] })
+	let runs = 0
 	await knex.transaction(async (trx) => {
 		runs += 1
 		await trx
@@ -257,20 +261,8 @@ test('a conflict inside a savepoint runs the whole function again; one that the 
 
 test('a function that swallows the error which aborted its transaction is run again, or told, but never committed', async () => {
 	const knex = at.knex()
-	await knex('written').insert({ id: 1 })
-	let runs = 0
-	await knex.transaction(
-		async (trx) => {
-			runs += 1
-			await trx('written').select()
-			if (runs === 1) await at.ask('UPDATE written SET n = 10')
-			await trx('written')
-				.increment('n', 1)
-				.catch(() => {})
-		},
-		{ isolationLevel: 'repeatable read' },
-	)
-	expect({ runs, rows: await rows() }).toEqual({ runs: 2, rows: [[1, 11]] })
+	const swallows = (trx: Knex.Transaction) => caught(trx('written').increment('n', 1))
+	expect({ runs: await runsOfLoser(knex, swallows), rows: await rows() }).toEqual({ runs: 2, rows: [[1, 11]] })
 	const error = await caught(
 		knex.transaction(async (trx) => {
 			await trx('written').insert({ id: 5 })

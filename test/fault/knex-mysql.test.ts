@@ -3,10 +3,10 @@ import { commitLedger, DeadlineError, InDoubtError } from 'holdfast'
 import makeKnex from 'knex'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { caught } from '../support/caught.ts'
-import { meeting } from '../support/meeting.ts'
 import { flavours } from '../support/mysql.ts'
 import { staged } from '../support/staged.ts'
 import { until } from '../support/until.ts'
+import { crossTransfers } from './cross-transfers.ts'
 import { mysqlKnexStage } from './knex-stage.ts'
 import { startLoad } from './load.ts'
 
@@ -97,15 +97,13 @@ describe.each(flavours)('%s', (flavour) => {
 				[2, 1],
 			],
 		})
-		const met = meeting(2)
-		const transfer = (from: number, to: number) =>
+		await crossTransfers(6, (from, to, met) =>
 			knex.transaction(async (trx) => {
 				await trx('written').where({ id: from }).decrement('n', 1)
 				await met()
 				await trx('written').where({ id: to }).increment('n', 1)
-			})
-		await Promise.all([transfer(1, 2), transfer(2, 1)])
-		await Promise.all(Array.from({ length: 6 }, (_, i) => (i % 2 === 0 ? transfer(1, 2) : transfer(2, 1))))
+			}),
+		)
 		expect(knex.holdfast.stats().retries.deadlock).toBeGreaterThan(0)
 		expect(await rows()).toEqual([
 			[1, 1],
