@@ -47,19 +47,20 @@ export class Limit {
 	#rate: number | undefined
 	/** The limit before this one, while this one is on trial. */
 	#before: number | undefined
-	readonly #up: Hold
-	readonly #down: Hold
+	readonly #up = new Hold()
+	readonly #down = new Hold()
 	/** Attempts that began before this tell of another limit, or of a time when it was not used. */
 	#fromMs: number
 	#beganAtMs: number | undefined
+	/** Time in which the limit was used, in all: a trial is put off in such time, for in an idle one nothing is earned back. */
+	#workedMs = 0
+	#usedAtMs: number | undefined
 	#committed = 0
 	#lost = 0
 	#wanted = false
 
 	constructor(nowMs: number) {
 		this.#fromMs = nowMs
-		this.#up = new Hold(nowMs)
-		this.#down = new Hold(nowMs)
 	}
 
 	get value(): number {
@@ -81,6 +82,8 @@ export class Limit {
 	ended({ end, startedAtMs, nowMs, used, wanted }: Ended): void {
 		if (end === 'other') return
 		this.#wanted = wanted
+		if (used) this.#workedMs += nowMs - (this.#usedAtMs ?? startedAtMs)
+		this.#usedAtMs = used ? nowMs : undefined
 		if (!used) return this.#measureAnew(nowMs)
 		if (startedAtMs < this.#fromMs) return
 		this.#beganAtMs ??= startedAtMs
@@ -106,15 +109,15 @@ export class Limit {
 		if (!isClear && nowMs - this.#fromMs < patience * shortestSpanMs) return
 		const tried = isRaise ? this.#up : this.#down
 		if (gain >= (isRaise ? worthwhileGain : harmlessLoss)) {
-			tried.forget(nowMs)
+			tried.forget()
 			// The next step in the other direction is the one that was just left.
 			const other = isRaise ? this.#down : this.#up
-			other.rest(nowMs)
+			other.rest(this.#workedMs)
 			this.#rate = rate
 			this.#before = undefined
 			return this.#watch(rate, nowMs)
 		}
-		tried.failed(nowMs, (nowMs - this.#fromMs) * (1 - gain))
+		tried.failed(this.#workedMs, (nowMs - this.#fromMs) * (1 - gain))
 		this.#before = undefined
 		this.#set(before, nowMs)
 	}
@@ -125,13 +128,13 @@ export class Limit {
 		if (this.#rate !== undefined && lostShare === 0 && rate < this.#rate * otherWork) {
 			// Transactions that take so much longer are others: what was learnt is not about them.
 			this.#rate = rate
-			this.#up.forget(nowMs)
-			this.#down.forget(nowMs)
+			this.#up.forget()
+			this.#down.forget()
 		}
 		const hasCollapsed = this.#rate !== undefined && rate < this.#rate * collapsed
 		this.#rate = this.#rate === undefined ? rate : 0.7 * this.#rate + 0.3 * rate
-		if (this.#value > 1 && (hasCollapsed || nowMs >= this.#down.untilMs)) this.#try(this.#value / 2, nowMs)
-		else if (this.#wanted && nowMs >= this.#up.untilMs && rate > 0 && lostShare <= mostLostShare) this.#try(this.#value * 2, nowMs)
+		if (this.#value > 1 && (hasCollapsed || this.#workedMs >= this.#down.untilMs)) this.#try(this.#value / 2, nowMs)
+		else if (this.#wanted && this.#workedMs >= this.#up.untilMs && rate > 0 && lostShare <= mostLostShare) this.#try(this.#value * 2, nowMs)
 		else this.#measureAnew(nowMs)
 	}
 
@@ -153,14 +156,10 @@ export class Limit {
 	}
 }
 
-/** When may a step be tried again that did not pay? */
+/** When may a step be tried again that did not pay? In time that was worked. */
 class Hold {
-	untilMs: number
+	untilMs = 0
 	#nextMs = shortestHoldMs
-
-	constructor(nowMs: number) {
-		this.untilMs = nowMs
-	}
 
 	/** Not yet: the first attempt is made in a while. */
 	rest(nowMs: number): void {
@@ -174,8 +173,8 @@ class Hold {
 	}
 
 	/** At once. */
-	forget(nowMs: number): void {
-		this.untilMs = nowMs
+	forget(): void {
+		this.untilMs = 0
 		this.#nextMs = shortestHoldMs
 	}
 }
