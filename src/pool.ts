@@ -38,6 +38,8 @@ export interface PoolFacts<C extends object> {
 	busyTimeoutError(): Error
 	/** What the driver has found out of an error that the error itself does not say. */
 	readonly foundOut?: ((error: unknown, phase: Phase) => Fault | undefined) | undefined
+	/** The user's pool, where this one was made to stand beside it: that speaks for both in its stats. */
+	readonly beside?: PoolCore<C> | undefined
 	/** The links under its connections, where the driver can look at them. */
 	readonly links?: Links<C> | undefined
 }
@@ -52,6 +54,8 @@ export class PoolCore<C extends object> {
 	readonly #endpoint: Endpoint
 	readonly #ending = new Ending()
 	readonly #placed: PlacedSource<C> | undefined
+	/** Those that stand beside it. */
+	readonly #neighbours: PoolCore<C>[] = []
 
 	constructor(facts: PoolFacts<C>, options: PoolOptions) {
 		const scheduler = options.scheduler ?? processScheduler()
@@ -63,7 +67,7 @@ export class PoolCore<C extends object> {
 			endpoint: this.#endpoint,
 			turns: turnsOf(this.#endpoint, scheduler),
 			budget: scheduler.budget(this.#endpoint),
-			counters: new Counters(),
+			counters: facts.beside?.policy.counters ?? new Counters(),
 			cutWork: new CutWork(this.#endpoint),
 			priority: options.priority ?? 'normal',
 			deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
@@ -93,6 +97,7 @@ export class PoolCore<C extends object> {
 			freshness: this.#freshness,
 		})
 		this.#lookouts = this.#makeLookouts(facts, options)
+		if (facts.beside !== undefined) facts.beside.#neighbours.push(this)
 		const offScheduler = scheduler.ending.onEnd((error) => this.#ending.end(error))
 		this.#ending.onEnd(offScheduler)
 		this.#ending.onEnd(() => this.#placed?.end())
@@ -182,7 +187,8 @@ export class PoolCore<C extends object> {
 	}
 
 	stats(): Stats {
-		return this.policy.counters.report(this.waiting, this.policy.budget.refusals, this.#endpoint.report(), this.#placed?.report())
+		const waiting = this.#neighbours.reduce((sum, neighbour) => sum + neighbour.waiting, this.waiting)
+		return this.policy.counters.report(waiting, this.policy.budget.refusals, this.#endpoint.report(), this.#placed?.report())
 	}
 
 	/** Ends every wait with a clear error; connection attempts under way are given up. */

@@ -7,12 +7,18 @@ import { PgLinks } from './links.ts'
 import type { PgPool } from './shape.ts'
 import { PgSource } from './source.ts'
 
-/** Makes the core; `besideFor` is what a pool beside the user's is for. */
-export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besideFor?: Wanted): PgCore {
+/** What a pool stands beside, and what it is for. */
+interface Place {
+	readonly user: PgCore
+	readonly wanted: Wanted
+}
+
+/** Makes the core; `place` where it is that of a pool beside the user's. */
+export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, place?: Place): PgCore {
 	const disabled = options.enabled === false
 	const { address, port } = placeOf(pool)
 	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
-	const search = hosts && { hosts, wanted: besideFor ?? options.target ?? 'primary' }
+	const search = hosts && { hosts, wanted: place?.wanted ?? options.target ?? 'primary' }
 	const plans = new Plans(options.classify)
 	const source = new PgSource(pool, bare, disabled, {
 		heard: (client) => plans.watch(client),
@@ -26,8 +32,9 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 		{
 			source,
 			// An endpoint of its own: to those who only read, a server that has turned read-only is well.
-			address: besideFor === undefined ? address : `${address} (${besideFor})`,
+			address: place === undefined ? address : `${address} (${place.wanted})`,
 			search,
+			beside: place?.user,
 			busyTimeoutMs: pool.options.connectionTimeoutMillis || undefined,
 			busyTimeoutError: () => new Error('timeout exceeded when trying to connect'),
 			links: new PgLinks(pool),
@@ -43,10 +50,10 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, besid
 	pool.on('remove', () => core.returned())
 	// Without a listener an 'error' event would end the process (Node.js manual, "Error events").
 	if (!disabled) pool.on('error', () => {})
-	if (disabled || besideFor !== undefined) return core
+	if (disabled || place !== undefined) return core
 	core.beside = new Beside(core, search?.wanted, (wanted) => {
 		const like = poolLike(pool, bare)
-		const made = makeCore(like, bare, { ...options, scheduler: core.policy.scheduler }, wanted)
+		const made = makeCore(like, bare, { ...options, scheduler: core.policy.scheduler }, { user: core, wanted })
 		like.on('connect', (client) => ownedBy(client, made))
 		return { core: made, pool: like }
 	})

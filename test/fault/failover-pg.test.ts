@@ -177,6 +177,19 @@ test('a pool of replicas reads there, and what writes goes to the primary', asyn
 	await at.replica.start()
 })
 
+test('what waits, and what is run again, over the connections beside a pool of replicas counts in its stats', async () => {
+	const pool = at.wrap({ target: 'prefer-replica' })
+	await pool.query('INSERT INTO written VALUES (1)')
+	await at.cluster.caughtUp(at.replica, at.primary)
+	await at.primary.kill()
+	const writes = [2, 3].map((id) => pool.query('INSERT INTO written VALUES ($1)', [id]))
+	await until(() => pool.holdfast.stats().waiting === 2, { what: 'both writes to wait for a primary' })
+	await at.failOver()
+	await Promise.all(writes)
+	expect(await at.rows()).toBe(3)
+	expect(pool.holdfast.stats()).toMatchObject({ waiting: 0, inDoubt: 0 })
+})
+
 test('any host will do for reads where any is wanted', async () => {
 	await at.proxyOf(at.primary).refuse()
 	const pool = at.wrap({ target: 'any' })
