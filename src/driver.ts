@@ -19,6 +19,7 @@ export { HoldfastError } from './errors.ts'
 export type { Fault, Phase } from './fault.ts'
 export { addressOf, type Host, hostsOf } from './hosts/host.ts'
 export type { Wanted } from './hosts/role.ts'
+export { KeepAlive } from './liveness/keep-alive.ts'
 export type { Links, Looking, Presence, Sight, Sights } from './liveness/links.ts'
 export {
 	abortSignal,

@@ -62,7 +62,7 @@ export interface HoldfastMethods {
 
 /** What the statements of a wrapped promise pool take beside mysql2's own options. */
 interface PromiseStatements {
-	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, and `target`, `maxLagMs` and `readYourWrites` in the options object. */
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, `priority`, `target`, `maxLagMs` and `readYourWrites` in the options object. */
 	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values?: unknown): Promise<[T, FieldPacket[]]>
 	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values?: unknown): Promise<[T, FieldPacket[]]>
 }
@@ -71,7 +71,7 @@ type Callback<T extends QueryResult> = (error: QueryError | null, result: T, fie
 
 /** What a wrapped callback pool takes, and gives, beside what mysql2 has. */
 interface CallbackStatements {
-	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, and `target`, `maxLagMs` and `readYourWrites` in the options object. */
+	/** As mysql2's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, `priority`, `target`, `maxLagMs` and `readYourWrites` in the options object. */
 	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, callback?: Callback<T>): Query
 	query<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, values: unknown, callback?: Callback<T>): Query
 	execute<T extends QueryResult>(options: MysqlQueryOptions & QueryOptions & ReadOptions, callback?: Callback<T>): Query

@@ -1,5 +1,5 @@
 /** Which links under a mysql2 pool's connections are dead? What the connection knows of each, and what the server says of its thread. */
-import type { Host, Links, Looking, Presence, Sight, Sights } from '../../src/driver.ts'
+import { type Host, KeepAlive, type Links, type Looking, type Presence, type Sight, type Sights } from '../../src/driver.ts'
 import { cut, execute } from './client.ts'
 import type { ConnectionConfig, Mysql2Connection, Mysql2Pool } from './shape.ts'
 import { isAlive } from './state.ts'
@@ -19,14 +19,8 @@ interface OwnConnection extends Mysql2Connection {
 
 type ConnectionClass = new (options: { config: ConnectionConfig }) => OwnConnection
 
-// Node.js has the system ask ten times, a second apart (Node.js manual, "socket.setKeepAlive").
-const keepAliveDelayMs = 1_000
-
-// What Linux does where nothing else was said (tcp(7), tcp_keepalive_time).
-const systemsDelayMs = 7_200_000
-
 /** mysql2's own options. */
-interface KeepAlive {
+interface KeepAliveOptions {
 	readonly enableKeepAlive?: boolean
 	readonly keepAliveInitialDelay?: number
 }
@@ -37,7 +31,7 @@ const socketOf = (connection: Mysql2Connection): Socket => connection.stream as 
 
 export class Mysql2Links implements Links<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
-	readonly #keptAlive = new WeakSet<Mysql2Connection>()
+	readonly #keepAlive = new KeepAlive<Mysql2Connection>()
 
 	constructor(pool: Mysql2Pool) {
 		this.#pool = pool
@@ -67,12 +61,8 @@ export class Mysql2Links implements Links<Mysql2Connection> {
 	}
 
 	keepAlive(connection: Mysql2Connection, on: boolean): void {
-		if (this.#keptAlive.has(connection) === on) return
-		if (on) this.#keptAlive.add(connection)
-		else this.#keptAlive.delete(connection)
-		const { enableKeepAlive, keepAliveInitialDelay } = connection.config as KeepAlive
-		const own = keepAliveInitialDelay || systemsDelayMs
-		socketOf(connection).setKeepAlive?.(on || enableKeepAlive === true, on ? keepAliveDelayMs : own)
+		const { enableKeepAlive: enabled, keepAliveInitialDelay: delayMs } = connection.config as KeepAliveOptions
+		this.#keepAlive.set(connection, socketOf(connection), on, { enabled, delayMs })
 	}
 
 	cut(connection: Mysql2Connection, error: Error): void {

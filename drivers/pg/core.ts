@@ -1,4 +1,4 @@
-/** How does a statement of the pool get its connection, when a subclass of the pool has its own idea of `connect`? */
+/** What does the core of a pg pool know beside what all cores know? When a client is quiet, the pools beside it, a subclass's idea of `connect`. */
 import { type Call, type Fault, PoolCore, type Wanted } from '../../src/driver.ts'
 import { cut, whenQuiet } from './client.ts'
 import { Refusals } from './read-only.ts'

@@ -61,7 +61,7 @@ export interface Transaction {
 
 /** What `holdfast` adds to a pool. */
 export interface HoldfastMethods {
-	/** As pg's, and: `idempotent`, `deadlineMs`, `signal`, `label` and `priority` in the config object. */
+	/** As pg's, and: `idempotent`, `exactlyOnce`, `deadlineMs`, `signal`, `label`, `priority`, `target`, `maxLagMs` and `readYourWrites` in the config object. */
 	query<R extends QueryResultRow = QueryResultRow>(
 		config: QueryConfig & QueryOptions & ReadOptions,
 		values?: unknown[],

@@ -1,5 +1,5 @@
 /** Which links under a pg pool's connections are dead? What the client knows of each, and what PostgreSQL says of its backend. */
-import type { Host, Links, Looking, Presence, Sight, Sights } from '../../src/driver.ts'
+import { type Host, KeepAlive, type Links, type Looking, type Presence, type Sight, type Sights } from '../../src/driver.ts'
 import { cut } from './client.ts'
 import { aim } from './hosts.ts'
 import type { PgClient, PgPool } from './shape.ts'
@@ -13,14 +13,8 @@ interface Socket {
 	setKeepAlive?(enable: boolean, initialDelayMs: number): unknown
 }
 
-// Node.js has the system ask ten times, a second apart (Node.js manual, "socket.setKeepAlive").
-const keepAliveDelayMs = 1_000
-
-// What Linux does where nothing else was said (tcp(7), tcp_keepalive_time).
-const systemsDelayMs = 7_200_000
-
 /** pg's own options. */
-interface KeepAlive {
+interface KeepAliveOptions {
 	readonly keepAlive?: boolean
 	readonly keepAliveInitialDelayMillis?: number
 }
@@ -31,7 +25,7 @@ const socketOf = (client: PgClient): Socket => (client.connection?.stream ?? {})
 
 export class PgLinks implements Links<PgClient> {
 	readonly #pool: PgPool
-	readonly #keptAlive = new WeakSet<PgClient>()
+	readonly #keepAlive = new KeepAlive<PgClient>()
 
 	constructor(pool: PgPool) {
 		this.#pool = pool
@@ -61,12 +55,8 @@ export class PgLinks implements Links<PgClient> {
 	}
 
 	keepAlive(client: PgClient, on: boolean): void {
-		if (this.#keptAlive.has(client) === on) return
-		if (on) this.#keptAlive.add(client)
-		else this.#keptAlive.delete(client)
-		const { keepAlive, keepAliveInitialDelayMillis } = this.#pool.options as KeepAlive
-		const own = keepAliveInitialDelayMillis || systemsDelayMs
-		socketOf(client).setKeepAlive?.(on || keepAlive === true, on ? keepAliveDelayMs : own)
+		const { keepAlive: enabled, keepAliveInitialDelayMillis: delayMs } = this.#pool.options as KeepAliveOptions
+		this.#keepAlive.set(client, socketOf(client), on, { enabled, delayMs })
 	}
 
 	cut(client: PgClient, error: Error): void {
