@@ -1,6 +1,6 @@
 /** How is a transaction opened and marked in as few round trips as the server allows? */
 import type { TransactionModes } from '../../src/driver.ts'
-import { execute } from './client.ts'
+import { execute, perform } from './client.ts'
 import type { Mysql2Connection } from './shape.ts'
 
 /** What the handshake told of the server. */
@@ -8,8 +8,11 @@ interface Handshake {
 	readonly _handshakePacket?: { readonly serverVersion?: string } | null
 }
 
+const plainOpening = ['START TRANSACTION']
+
 /** The statements that open a transaction of this kind. The isolation level is that of the next transaction only. */
-export function openingTexts({ isolation, readOnly }: TransactionModes): string[] {
+export function openingTexts({ isolation, readOnly }: TransactionModes): readonly string[] {
+	if (isolation === undefined && readOnly === undefined) return plainOpening
 	const access = readOnly === undefined ? '' : readOnly ? ' READ ONLY' : ' READ WRITE'
 	return [...(isolation === undefined ? [] : [`SET TRANSACTION ISOLATION LEVEL ${isolation.toUpperCase()}`]), `START TRANSACTION${access}`]
 }
@@ -35,7 +38,7 @@ export async function runInOrder(connection: Mysql2Connection, texts: readonly s
 			withoutBlocks.add(connection.config)
 		}
 	}
-	for (const text of texts) await execute(connection, text)
+	for (const text of texts) await perform(connection, text)
 }
 
 function takesBlocks(connection: Mysql2Connection): boolean {

@@ -132,7 +132,7 @@ export function holdfast<P extends Pool | PromisePool | Cluster>(pool: P, option
 	if (isMysql2Cluster(given)) wrapCluster(given, options)
 	else if (isMysql2PromiseCluster(given)) addMethods(given, wrapCluster(given.poolCluster, forPromises(options)))
 	else if (isMysql2Pool(given)) wrapPool(given, options)
-	else if (isMysql2PromisePool(given)) addMethods(given, wrapPool(given.pool, forPromises(options)).added)
+	else if (isMysql2PromisePool(given)) wrapPool(given.pool, forPromises(options)).wrapPromise(given)
 	else throw new TypeError(`holdfast: pool must be a pool of mysql2 (createPool() or createPoolCluster()), got ${show(given)}`)
 	return pool as HoldfastPool<P>
 }

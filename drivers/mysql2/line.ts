@@ -62,9 +62,14 @@ export class Line implements Begun {
 	}
 
 	/** Opens the transaction, marked if it may write and there is a ledger. */
-	async open(): Promise<void> {
+	open(): Promise<void> {
+		const ledger = this.#modes.readOnly === true ? undefined : this.#ledger
+		return ledger === undefined ? runInOrder(this.#connection, openingTexts(this.#modes)) : this.#openMarked(ledger)
+	}
+
+	async #openMarked(by: Ledger): Promise<void> {
 		const connection = this.#connection
-		let ledger = this.#modes.readOnly === true ? undefined : this.#ledger
+		let ledger: Ledger | undefined = by
 		for (;;) {
 			let marking: Marking | undefined
 			let opened = false
@@ -130,7 +135,7 @@ export class Line implements Begun {
 		if (implicit !== undefined) this.committedBy ??= implicit.statement
 		let answered = false
 		try {
-			job.start((error, ...answer) => {
+			job.start((error, result, fields) => {
 				// mysql2 calls back twice where its own time limit passed before the answer.
 				if (answered) return
 				answered = true
@@ -139,9 +144,8 @@ export class Line implements Begun {
 					return this.#tell(job, error)
 				}
 				if (job.heals === true) this.failure = undefined
-				const told = () => this.#tell(job, error, ...answer)
-				if (sessionOf(this.#connection).inTransaction === false) this.#left(implicit?.certain === true, told)
-				else told()
+				if (sessionOf(this.#connection).inTransaction !== false) this.#tell(job, error, result, fields)
+				else this.#left(implicit?.certain === true, () => this.#tell(job, error, result, fields))
 			})
 		} catch (error) {
 			this.committedBy = before
@@ -149,9 +153,9 @@ export class Line implements Begun {
 		}
 	}
 
-	#tell(job: Job, ...answer: [error?: unknown, result?: unknown, fields?: unknown]): void {
+	#tell(job: Job, error?: unknown, result?: unknown, fields?: unknown): void {
 		try {
-			job.done(...answer)
+			job.done(error, result, fields)
 		} finally {
 			this.#next()
 		}
@@ -161,6 +165,7 @@ export class Line implements Begun {
 		const job = this.#waiting.shift()
 		if (job !== undefined) return this.#turn(job)
 		this.#busy = false
+		if (this.#whenQuiet.length === 0) return
 		const told = this.#whenQuiet
 		this.#whenQuiet = []
 		for (const then of told) this.whenQuiet(then)

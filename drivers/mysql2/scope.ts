@@ -4,6 +4,7 @@ import {
 	controlStatements,
 	HoldfastError,
 	mayControlTransaction,
+	rejection,
 	TransactionScope,
 	takesOverTransaction,
 } from '../../src/driver.ts'
@@ -30,40 +31,32 @@ export class Mysql2Transaction extends TransactionScope<Mysql2Connection, Mysql2
 	#run(method: Method, sql: unknown, values: unknown, callback: QueryCallback | undefined): Answering | undefined {
 		const done = typeof values === 'function' ? (values as QueryCallback) : callback
 		const statement = new Statement(this.state.connection, method, sql, typeof values === 'function' ? undefined : values)
-		const run = (told: QueryCallback) => {
-			const text = textOf(sql)
-			try {
-				this.assertUsable()
-				refuseControl(text)
-			} catch (error) {
-				return process.nextTick(told, error)
-			}
-			statement.run(text, (error, ...answer) => {
-				this.ended(error)
-				told(error, ...answer)
-			})
-		}
 		if (done !== undefined) {
-			run(done)
+			this.#start(statement, sql, done)
 			return undefined
 		}
-		let streaming = false
-		const promise = new Promise<Answer>((resolve, reject) => {
-			run((error, rows, fields) => {
+		const answer = new Promise<Answer>((resolve) => {
+			this.#start(statement, sql, (error, rows, fields) => {
 				if (error === null || error === undefined) return resolve([rows, fields])
 				statement.fail(error)
-				reject(error)
+				resolve(statement.streams ? [undefined, undefined] : rejection(error))
 			})
-		})
-		const answered = promise.catch((error: unknown) => {
-			if (!streaming) throw rewritten(error)
-			return [undefined, undefined] as Answer
-		})
-		return Object.assign(answered, {
-			stream: (options?: object) => {
-				streaming = true
-				return statement.stream(options)
-			},
+		}) as Answering
+		answer.stream = (options) => statement.stream(options)
+		return answer
+	}
+
+	#start(statement: Statement, sql: unknown, told: QueryCallback): void {
+		const text = textOf(sql)
+		try {
+			this.assertUsable()
+			refuseControl(text)
+		} catch (error) {
+			return process.nextTick(told, error)
+		}
+		statement.run(text, (error, rows, fields) => {
+			this.ended(error)
+			told(error, rows, fields)
 		})
 	}
 
@@ -79,12 +72,6 @@ export class Mysql2Transaction extends TransactionScope<Mysql2Connection, Mysql2
 }
 
 export type Mysql2AttemptState = AttemptState<Mysql2Connection>
-
-/** Points the stack at the caller instead of the socket; the object stays the same. */
-function rewritten(error: unknown): unknown {
-	if (error instanceof Error && Object.isExtensible(error)) Error.captureStackTrace(error, rewritten)
-	return error
-}
 
 function textOf(sql: unknown): string | undefined {
 	const text = typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null | undefined)?.sql

@@ -48,6 +48,8 @@ export interface ConnectionConfig {
 	readonly socketPath?: string
 	readonly namedPlaceholders?: boolean
 	readonly multipleStatements?: boolean
+	/** Errors of promises show where the call was made. */
+	readonly trace?: boolean
 }
 
 /** A connection of a callback pool. That of a promise pool holds one of these in `connection`. */

@@ -1,6 +1,6 @@
 /** How are transactions run over mysql2? The statements that the core asks for, each in its turn. */
 import type { Begun, CommitMark, CommitVerdict, TransactionDriver, TransactionModes, TransactionStatus } from '../../src/driver.ts'
-import { cut, execute } from './client.ts'
+import { cut, perform } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import type { Ledger } from './ledger.ts'
 import { Line, lineOf } from './line.ts'
@@ -35,7 +35,7 @@ export class Mysql2TransactionDriver implements TransactionDriver<Mysql2Connecti
 				text: undefined,
 				heals: text.startsWith('ROLLBACK TO'),
 				start: (done) => {
-					execute(connection, text).then((result) => done(null, result), done)
+					perform(connection, text).then(() => done(null), done)
 				},
 				done: (error) => (error === null || error === undefined ? resolve() : reject(error)),
 			})
@@ -46,7 +46,7 @@ export class Mysql2TransactionDriver implements TransactionDriver<Mysql2Connecti
 		// The end of the session rolls back as well, so a server that does not answer need not be waited for.
 		const stop = this.#core.limit(connection)
 		try {
-			await execute(connection, 'ROLLBACK')
+			await perform(connection, 'ROLLBACK')
 		} finally {
 			stop()
 		}
@@ -56,7 +56,7 @@ export class Mysql2TransactionDriver implements TransactionDriver<Mysql2Connecti
 	}
 
 	async commit(connection: Mysql2Connection): Promise<'committed' | 'rolled_back'> {
-		await execute(connection, 'COMMIT')
+		await perform(connection, 'COMMIT')
 		this.ledger?.confirmed(lineOf(connection).mark)
 		return 'committed'
 	}

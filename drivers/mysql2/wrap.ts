@@ -17,6 +17,7 @@ import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
 import { Mysql2Links } from './links.ts'
+import { promisedQuery } from './promised.ts'
 import type { Connections } from './query.ts'
 import { isReadOnlyServer } from './read-only.ts'
 import { faultOfRefusal } from './refused.ts'
@@ -36,6 +37,8 @@ export interface Wrapped {
 	readonly core: Mysql2Core
 	readonly transactions: Transactions
 	readonly added: Added
+	/** Gives a promise pool over it the methods that are not mysql2's. */
+	wrapPromise(pool: Mysql2PromisePool): void
 	/** Hears of every connection attempt that failed. */
 	onFailure: ((error: unknown) => void) | undefined
 }
@@ -63,8 +66,14 @@ export function replace(pool: object, methods: object): void {
 	for (const [name, value] of Object.entries(methods)) Object.defineProperty(pool, name, { value, configurable: true, writable: true })
 }
 
-/** `beside`: it is a pool beside the user's, for connections of that kind. */
-function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number | undefined, beside: Wanted | undefined): Wrapped {
+/** What a pool stands beside, and what it is for. */
+interface Place {
+	readonly user: Mysql2Core
+	readonly wanted: Wanted
+}
+
+/** `place`: it is a pool beside the user's. */
+function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number | undefined, place: Place | undefined): Wrapped {
 	const bare = Object.getPrototypeOf(pool) as Mysql2Pool
 	const disabled = options.enabled === false
 	const source = new Mysql2Source(pool, bare, disabled, {
@@ -83,9 +92,9 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 	const { host, port, socketPath } = pool.config.connectionConfig
 	const own = socketPath ?? addressOf({ host, port })
 	// An endpoint of its own: to those who only read, a server that has turned read-only is well.
-	const address = beside === undefined ? own : `${own} (${beside})`
+	const address = place === undefined ? own : `${own} (${place.wanted})`
 	const hosts = disabled || options.hosts === undefined ? undefined : hostsOf(options.hosts, port)
-	const search = hosts && { hosts, wanted: beside ?? options.target ?? 'primary' }
+	const search = hosts && { hosts, wanted: place?.wanted ?? options.target ?? 'primary' }
 	const core: Mysql2Core = new Mysql2Core(
 		pool,
 		bare,
@@ -93,6 +102,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			source,
 			address,
 			search,
+			beside: place?.user,
 			busyTimeoutMs,
 			busyTimeoutError: () => new Error('No connections available.'),
 			foundOut: (error, phase) => faultOfInterrupt(error, phase) ?? faultOfRefusal(error),
@@ -106,21 +116,36 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 			if (core.waiting > 0) process.nextTick(() => core.returned())
 		})
 	}
-	core.readsOnly = (beside ?? search?.wanted ?? 'primary') !== 'primary'
+	core.readsOnly = (search?.wanted ?? place?.wanted ?? 'primary') !== 'primary'
 	const transactions = transactionsOf(core, options)
-	core.isBeside = beside !== undefined
+	core.isBeside = place !== undefined
 	const others =
 		disabled || core.isBeside
 			? undefined
 			: new Beside(core, pool, bare, search?.wanted, (like, wanted) =>
-					install(like, { ...options, scheduler: core.policy.scheduler }, busyTimeoutMs, wanted),
+					install(like, { ...options, scheduler: core.policy.scheduler }, busyTimeoutMs, { user: core, wanted }),
 				)
 	core.places = others
 	const transaction: Transactions['transaction'] = async (fn, given) =>
 		(others?.transactionsFor((given as TransactionOptions | undefined)?.readOnly === true) ?? transactions).transaction(fn, given)
 	const added: Added = { transaction, holdfast: { stats: () => core.stats(), ready: readyOf(core) } }
-	const made: Wrapped = { core, transactions, added, onFailure: undefined }
-	if (!disabled) replace(pool, replacedMethods(pool, core, source, bare, added, transactions, others))
+	const connectionsFor = connectionsOf(core, others)
+	const wrapPromise = (promisePool: Mysql2PromisePool) => {
+		if (Object.hasOwn(promisePool, 'holdfast')) return
+		replace(promisePool, added)
+		if (methods !== undefined) replace(promisePool, { query: promisedQuery(promisePool, inside) })
+	}
+	const methods = disabled ? undefined : replacedMethods({ pool, core, source, bare, transactions, others, connectionsFor, wrapPromise })
+	const inside = {
+		// One that somebody has put over the pool's is not passed by. Without a text mysql2 has its own words.
+		takes: (sql: unknown) => pool.query === methods?.query && !core.ending && Boolean(sql) && !isOnce(sql),
+		run(sql: unknown, values: unknown, done: QueryCallback) {
+			const said = snapshot(sql)
+			new PlainStatement(connectionsFor(said), said, values, done).run()
+		},
+	}
+	const made: Wrapped = { core, transactions, added, wrapPromise, onFailure: undefined }
+	if (methods !== undefined) replace(pool, methods)
 	return made
 }
 
@@ -135,20 +160,28 @@ export function readyOf(connections: Connections): (options?: object) => Promise
 	}
 }
 
+/** Where the connections of a statement come from, by what it says. */
+function connectionsOf(core: Mysql2Core, others: Beside | undefined): (said: unknown) => Connections {
+	const reads = others && new Reads(core, others)
+	return (said) => reads?.connectionsFor(said) ?? core
+}
+
+/** The parts of a wrapped pool. */
+interface Parts {
+	readonly pool: Mysql2Pool
+	readonly core: Mysql2Core
+	readonly source: Mysql2Source
+	readonly bare: Mysql2Pool
+	readonly transactions: Transactions
+	readonly others: Beside | undefined
+	connectionsFor(said: unknown): Connections
+	wrapPromise(pool: Mysql2PromisePool): void
+}
+
 /** The methods of mysql2 that a wrapped pool answers itself. */
-function replacedMethods(
-	pool: Mysql2Pool,
-	core: Mysql2Core,
-	source: Mysql2Source,
-	bare: Mysql2Pool,
-	added: Added,
-	transactions: Transactions,
-	others: Beside | undefined,
-): Partial<Mysql2Pool> {
+function replacedMethods({ pool, core, source, bare, transactions, others, connectionsFor, wrapPromise }: Parts): Partial<Mysql2Pool> {
 	const { forBorrowers } = transactions
 	const once: Transactions['once'] = (...given) => (others?.transactionsFor(false) ?? transactions).once(...given)
-	const reads = others && new Reads(core, others)
-	const connectionsFor = (said: unknown): Connections => reads?.connectionsFor(said) ?? core
 	const makeCommand = commandMaker(bare.query, pool.config)
 	return {
 		getConnection(callback: ConnectionCallback) {
@@ -182,7 +215,7 @@ function replacedMethods(
 		},
 		promise(Kind?: PromiseConstructor): Mysql2PromisePool {
 			const promisePool = bare.promise.call(pool, Kind)
-			addMethods(promisePool, added)
+			wrapPromise(promisePool)
 			return promisePool
 		},
 		end(callback?: (error?: unknown) => void) {

@@ -14,6 +14,7 @@ import {
 	positiveMs,
 	positiveMsOrInfinity,
 	type QueryOptions,
+	rejection,
 	runTransaction,
 	type Stats,
 	show,
@@ -32,7 +33,6 @@ import { CallbackStatement, PromisedStatement, snapshot, snapshotValues } from '
 import { type ReadOptions, Reads, type Routed } from './replica.ts'
 import { type ConnectCallback, isPgPool, type PgClient, type PgPool, type QueryCallback, type Submittable } from './shape.ts'
 import { refusePending } from './source.ts'
-import { rejection } from './stack.ts'
 import { bareMethods, installMethods, overrides, type PoolMethods } from './subclass.ts'
 import { runSubmittable } from './submittable.ts'
 import type { Gap, ListenOptions } from './subscription.ts'

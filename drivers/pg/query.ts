@@ -1,12 +1,11 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
-import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability, Request } from '../../src/driver.ts'
+import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability, Request, rejection } from '../../src/driver.ts'
 import { withoutLostName } from './cached-plan.ts'
 import { cut } from './client.ts'
 import { ownerOf, type PgCore } from './core.ts'
 import { commandsCompleted, provenFault } from './proof.ts'
 import { faultOfRefusal } from './read-only.ts'
 import type { PgClient, QueryCallback } from './shape.ts'
-import { rejection } from './stack.ts'
 import { isAlive, isBusy, transactionStatus } from './state.ts'
 
 /** Ends a client's work for the pool: kept if the link is healthy and clean, whatever the statement's own fate. */

@@ -1,6 +1,6 @@
 /** In which form does a borrower hear of his statement? In that in which he asked: with a callback, or as a promise. */
+import { rewriteStack } from '../../src/driver.ts'
 import type { QueryCallback } from './shape.ts'
-import { rewriteStack } from './stack.ts'
 
 /** Tells the callback that was given in any of the places where pg takes one; returns the promise where none was. */
 export function tell(promise: Promise<unknown>, config: unknown, values: unknown, callback: QueryCallback | undefined): unknown {

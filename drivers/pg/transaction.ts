@@ -7,6 +7,7 @@ import {
 	controlStatements,
 	HoldfastError,
 	mayControlTransaction,
+	rewriteStack,
 	type TransactionDriver,
 	type TransactionModes,
 	TransactionScope,
@@ -19,7 +20,6 @@ import { isLockWait, LockWaits } from './lock-waits.ts'
 import { forgetOpening, Opening, openingOf } from './opening.ts'
 import { query, settle } from './query.ts'
 import type { PgClient, PgResult, QueryCallback, Submittable } from './shape.ts'
-import { rewriteStack } from './stack.ts'
 import { isAlive, isBusy, openCursors, transactionStatus } from './state.ts'
 import type { Witness } from './witness.ts'
 

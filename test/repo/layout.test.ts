@@ -16,6 +16,7 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 			'src/contract.ts',
 			'src/commit-ledger.ts',
 			'src/forwarding-source.ts',
+			'src/stack.ts',
 		],
 	},
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },

@@ -1,4 +1,4 @@
-/** Where does the stack of an error point? At the caller, as with pg itself, instead of the socket that the error came from. */
+/** Where does the stack of an error point? At the caller, as with the bare drivers, instead of the socket that the error came from. */
 
 /** Points the stack at whoever awaits; the object stays the same. For `promise.catch`. */
 export function rewriteStack(error: unknown): never {
