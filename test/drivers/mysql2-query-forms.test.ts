@@ -98,4 +98,24 @@ describe.each(flavours)('%s', (flavour) => {
 			expect(wrapped).toEqual(bare)
 		})
 	}
+
+	test.each([true, false])(
+		'with trace: %s the error of a promise shows where the query was called as that of the bare pool does',
+		async (trace) => {
+			const find = (pool: Untyped) => pool.query('SELECT * FROM FROM') as Promise<unknown>
+			const { bare, wrapped } = await promised(
+				async (pool) => {
+					const [head, ...frames] = String(await find(pool).then(undefined, ({ stack }: Error) => stack)).split('\n')
+					return {
+						head,
+						frames: frames.filter((frame) => frame.includes('query-forms')).slice(0, 2),
+						first: frames[0]?.includes('query-forms'),
+					}
+				},
+				{ ...options, trace },
+			)
+			expect(wrapped).toEqual(bare)
+			expect(wrapped.first).toBe(trace)
+		},
+	)
 })
