@@ -49,8 +49,9 @@ function bandsOf({ fate: { crashesAtMs, listensAtMs, readyAtMs, slow } }: Scenar
 	if (slow !== undefined) return [{ fromX: slow.fromMs / 1_000, toX: slow.toMs / 1_000, name: 'slow' }]
 	if (crashesAtMs === undefined || listensAtMs === undefined) return []
 	return [
-		{ fromX: crashesAtMs / 1_000, toX: listensAtMs / 1_000, name: 'down' },
-		{ fromX: listensAtMs / 1_000, toX: readyAtMs / 1_000, name: 'starting' },
+		// Together: there is no room for a name in each.
+		{ fromX: crashesAtMs / 1_000, toX: listensAtMs / 1_000, name: 'down, starting' },
+		{ fromX: listensAtMs / 1_000, toX: readyAtMs / 1_000, name: '' },
 	]
 }
 

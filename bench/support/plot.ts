@@ -33,7 +33,7 @@ export interface Plot {
 	readonly panels: readonly Panel[]
 	/** Panels side by side. Default 1. */
 	readonly columns?: number
-	/** Such as 'Holdfast': drawn last and thicker than the others. */
+	/** Such as 'Holdfast': drawn last, unbroken, and thicker than the others. */
 	readonly main?: string
 }
 
@@ -65,7 +65,7 @@ const style = `
 	.ground { fill: #ffffff } text { font: 12px system-ui, sans-serif; fill: #24292f } .heading { font-size: 17px; font-weight: 600 }
 	.quiet { fill: #57606a } .strong { font-weight: 600 } .axis { stroke: #8c959f } .grid { stroke: #8c959f; stroke-opacity: .25 }
 	.rule { stroke: #57606a; stroke-dasharray: 3 4 } .band { fill: #8c959f; opacity: .2 } .line { fill: none; stroke-width: 1.6; stroke-linejoin: round }
-	.main { stroke-width: 3 } ${colourRules(0)}
+	.main { stroke-width: 3; stroke-dasharray: none } ${colourRules(0)}
 	@media (prefers-color-scheme: dark) {
 		.ground { fill: #0d1117 } text { fill: #e6edf3 } .quiet { fill: #9198a1 } .axis { stroke: #656c76 } .rule { stroke: #9198a1 } ${colourRules(1)}
 	}
