@@ -39,7 +39,7 @@ export function makeMysql2Pool(client: KnexClient, config: ClientConfig): Mysql2
 		await prepare(client, connection, config.pool?.afterCreate)
 		return true
 	}
-	slipUnder(pool, (connection) => (checks || !madeWith.has(connection) ? isGood(connection) : true))
+	slipUnder(pool, !checks, (connection) => (checks || !madeWith.has(connection) ? isGood(connection) : true))
 	let current = client.connectionSettings
 	return {
 		pool,
@@ -77,7 +77,7 @@ async function prepare(client: KnexClient, connection: Mysql2Connection & Partia
 }
 
 /** Puts a class of ours between the pool and mysql2's own: what the pool hands out goes past `check` first. */
-function slipUnder(pool: OwnPool, check: (connection: Mysql2Connection) => true | Promise<boolean>): void {
+function slipUnder(pool: OwnPool, handsOutIdleAsIs: boolean, check: (connection: Mysql2Connection) => true | Promise<boolean>): void {
 	const base = Object.getPrototypeOf(pool) as OwnPool
 	const getConnection = function (this: OwnPool, callback: ConnectionCallback): void {
 		base.getConnection.call(this, (error, connection) => {
@@ -91,5 +91,5 @@ function slipUnder(pool: OwnPool, check: (connection: Mysql2Connection) => true 
 			good.then((isGood) => (isGood ? callback(null, connection) : refuse(null)), refuse)
 		})
 	}
-	Object.setPrototypeOf(pool, Object.assign(Object.create(base), { getConnection }))
+	Object.setPrototypeOf(pool, Object.assign(Object.create(base), { getConnection, handsOutIdleAsIs }))
 }

@@ -101,6 +101,8 @@ export interface Mysql2Pool extends EventEmitter {
 	/** Callers that wait in the pool itself. */
 	readonly _connectionQueue: Queue<ConnectionCallback>
 	getConnection(callback: ConnectionCallback): void
+	/** Ours: a `getConnection` in front of mysql2's does nothing with connections that were handed out before. */
+	readonly handsOutIdleAsIs?: boolean
 	releaseConnection(connection: Mysql2Connection): void
 	query(sql: unknown, values?: unknown, callback?: QueryCallback): Command
 	execute(sql: unknown, values?: unknown, callback?: QueryCallback): unknown

@@ -2,7 +2,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { errorMonitor } from 'node:events'
 import type { ConnectionSource, HostAddress, ServerRole } from '../../src/driver.ts'
-import { cut, giveBack } from './client.ts'
+import { cut } from './client.ts'
 import { askRole, beforehand, nameAgain, openThere } from './hosts.ts'
 import { readOnlyServer, refusesWrites } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
@@ -26,6 +26,14 @@ const noneIdle: Queue<Mysql2Connection> = { length: 0, get: none, push: none, po
 /** Who traces what `getConnection` does. */
 const tracers = tracingChannel('mysql2:pool:connect')
 
+/** Whether somebody has an idea of his own of handing out, in front of mysql2's: a subclass of the pool, or knex, which asks `validate` first. */
+function isOverridden(bare: Mysql2Pool): boolean {
+	if (bare.handsOutIdleAsIs === true) return false
+	let owner: object = bare
+	while (!Object.hasOwn(owner, 'getConnection')) owner = Object.getPrototypeOf(owner)
+	return 'getConnection' in Object.getPrototypeOf(owner)
+}
+
 export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	readonly #pool: Mysql2Pool
 	readonly #bare: Mysql2Pool
@@ -34,12 +42,20 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	// Taken out by mysql2 already, and handed over in the next tick only.
 	#taking = 0
 	#writes = false
+	readonly #isOverridden: boolean
 	#ordered: ((connection: Mysql2Connection | undefined) => void) | undefined
 
 	constructor(pool: Mysql2Pool, bare: Mysql2Pool, disabled: boolean, on: SourceEvents) {
 		this.#pool = pool
 		this.#bare = bare
 		this.#on = on
+		this.#isOverridden = isOverridden(bare)
+		if (!this.#isOverridden) {
+			this.order = (done) => {
+				this.#ordered = done
+				pool._connectionQueue.push(this.#serve)
+			}
+		}
 		this.#session = {
 			wrote: () => {
 				this.#writes = true
@@ -66,9 +82,10 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 
 	/** As bare mysql2 hands out an idle one, but at once: it puts a turn of the event loop between. */
 	take(done: Taken): void {
-		if (this.#pool._freeConnections.length === 0 || tracers.hasSubscribers) return this.#takeLater(done)
+		if (this.#pool._freeConnections.length === 0 || this.#isOverridden || tracers.hasSubscribers) return this.#takeLater(done)
 		const connection = this.#pool._freeConnections.pop() as Mysql2Connection
 		this.#pool.emit('acquire', connection)
+		connection._released = false
 		this.#listen(connection, false)
 		done(undefined, connection)
 	}
@@ -84,11 +101,8 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		else this.#bare.getConnection.call(this.#pool, taken as Parameters<Mysql2Pool['getConnection']>[0])
 	}
 
-	/** As bare mysql2 serves a caller who waits: without the events of a release and a new loan. */
-	readonly order = (done: (connection: Mysql2Connection | undefined) => void): void => {
-		this.#ordered = done
-		this.#pool._connectionQueue.push(this.#serve)
-	}
+	/** As bare mysql2 serves a caller who waits: without the events of a release and a new loan, and past a `getConnection` in front of it. */
+	readonly order: ((done: (connection: Mysql2Connection | undefined) => void) => void) | undefined
 
 	/** One for all orders: there is one at a time. */
 	readonly #serve: ConnectionCallback = (_error, connection) => {
@@ -102,6 +116,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		const queue = this.#pool._connectionQueue
 		if (this.#ordered === undefined || queue.get(0) !== this.#serve) return false
 		queue.shift()
+		connection._released = false
 		this.#serve(null, connection)
 		return true
 	}
@@ -169,7 +184,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	}
 
 	giveBack(connection: Mysql2Connection): void {
-		giveBack(connection)
+		connection.release()
 	}
 
 	discard(connection: Mysql2Connection, error: unknown): void {

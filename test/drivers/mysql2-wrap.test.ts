@@ -165,6 +165,24 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pool.holdfast.stats().attempts).toBe(4)
 	})
 
+	test('a getConnection of the user in front of that of mysql2 is asked for each use of a connection, also by those who wait', async () => {
+		const pool = mysql.createPool({ ...setup.config(), connectionLimit: 1 })
+		const base = Object.getPrototypeOf(pool) as Pool
+		let handedOut = 0
+		const getConnection: Pool['getConnection'] = function (this: Pool, callback) {
+			base.getConnection.call(this, (error, connection) => {
+				handedOut += 1
+				callback(error, connection)
+			})
+		}
+		Object.setPrototypeOf(pool, Object.assign(Object.create(base), { getConnection }))
+		const wrapped = holdfast(pool).promise()
+		for (let turn = 0; turn < 3; turn++) await wrapped.query('SELECT 1')
+		await Promise.all(Array.from({ length: 4 }, () => wrapped.query('SELECT 1')))
+		await wrapped.end()
+		expect(handedOut).toBe(7)
+	})
+
 	test('an aborted signal ends a call with its reason: at once, or while it waits', async () => {
 		const pool = setup.wrapped({ connectionLimit: 1 })
 		const reason = new Error('enough')
