@@ -32,6 +32,8 @@ export interface ConnectionSource<C extends object> {
 	 * is idle and there is no room; `done` without a connection means that there may be room now.
 	 */
 	readonly order?: ((done: (connection: C | undefined) => void) => void) | undefined
+	/** Takes the order back, because nobody waits any more. False where that cannot be done, or not any more: `done` will be called. */
+	recall?(): boolean
 	/** Opens a connection. Returns the function that gives the attempt up: `done` is then called with an error. */
 	open(done: (error: unknown, connection: C | undefined) => void): () => void
 	/**

@@ -32,6 +32,10 @@ export abstract class ForwardingSource<C extends object> implements ConnectionSo
 		return this.source.takeNow?.()
 	}
 
+	recall(): boolean {
+		return this.source.recall?.() ?? false
+	}
+
 	giveBack(connection: C): void {
 		this.source.giveBack(connection)
 	}

@@ -108,6 +108,9 @@ export interface PgPool extends EventEmitter {
 	_clients: PgClient[]
 	/** Who waits for a connection in the pool itself. */
 	readonly _pendingQueue: Pending[]
+	/** Who is idle, and which of them have reached the end of their lifetime; absent in old versions. */
+	readonly _idle?: readonly { readonly client: PgClient }[]
+	readonly _expired?: Pick<WeakSet<PgClient>, 'has'>
 	/** Serves the first of them where an idle connection is there. */
 	_pulseQueue?(): void
 	connect(callback?: ConnectCallback): unknown

@@ -2,7 +2,7 @@
 import { type ConnectionSource, HoldfastError, type HostAddress, type ServerRole } from '../../src/driver.ts'
 import { cut, listen } from './client.ts'
 import { openThere } from './hosts.ts'
-import type { Pending, PgClient, PgPool } from './shape.ts'
+import type { ConnectCallback, Pending, PgClient, PgPool } from './shape.ts'
 import { isUsable } from './state.ts'
 
 type Taken = (error: unknown, client: PgClient | undefined) => void
@@ -23,6 +23,7 @@ export class PgSource implements ConnectionSource<PgClient> {
 	/** The bare pool's rules hold: only borrowed clients are listened to, and the pool opens connections as it likes. */
 	readonly #disabled: boolean
 	#admitting = false
+	#ordered: Pending | undefined
 	#taken: PgClient | undefined
 	readonly #now: Pending = {
 		callback: (_error, client) => {
@@ -60,8 +61,18 @@ export class PgSource implements ConnectionSource<PgClient> {
 	takeNow(): PgClient | undefined {
 		const { _pendingQueue } = this.#pool
 		if (this.#disabled || _pendingQueue.length > 0 || this.#pool._pulseQueue === undefined) return undefined
+		// While its listeners hear that a lifetime is over, pg-pool has that connection among the idle ones still: it closes it then.
+		const next = this.#pool._idle?.at(-1)?.client
+		if (next !== undefined && this.#pool._expired?.has(next)) return undefined
 		_pendingQueue.push(this.#now)
-		this.#pool._pulseQueue()
+		try {
+			this.#pool._pulseQueue()
+		} catch (thrown) {
+			// By a listener of the user's: not the fault of whoever asks, and an uncaught exception as from the bare pool.
+			process.nextTick(() => {
+				throw thrown
+			})
+		}
 		const taken = this.#taken
 		this.#taken = undefined
 		return taken
@@ -69,7 +80,19 @@ export class PgSource implements ConnectionSource<PgClient> {
 
 	/** A caller in pg-pool's own queue is served by the `release` of whoever comes first. */
 	readonly order = (done: (client: PgClient | undefined) => void): void => {
-		this.#pool._pendingQueue.push({ callback: (_error, client) => done(client) })
+		const callback: ConnectCallback = (_error, client) => {
+			if (client !== undefined && this.#disabled) this.#listenWhileBorrowed(client)
+			done(client)
+		}
+		this.#ordered = { callback }
+		this.#pool._pendingQueue.push(this.#ordered)
+	}
+
+	recall(): boolean {
+		const { _pendingQueue } = this.#pool
+		const at = this.#ordered === undefined ? -1 : _pendingQueue.indexOf(this.#ordered)
+		if (at >= 0) _pendingQueue.splice(at, 1)
+		return at >= 0
 	}
 
 	open(done: Taken): () => void {

@@ -51,9 +51,7 @@ export class Checkout<C extends object> implements Seeker {
 			isBusy: () => endpoint.state === 'up',
 			tooLateError: () => tooLateError(endpoint, source.capacity),
 			hopelessError: (ahead, perSecond) => hopelessError(endpoint, ahead, perSecond),
-			left: () => {
-				if (this.#line.size === 0) endpoint.forgo(this)
-			},
+			left: () => this.#isIdle(),
 		})
 		endpoint.join(this)
 		ending.onEnd((error) => this.#close(error))
@@ -218,9 +216,8 @@ export class Checkout<C extends object> implements Seeker {
 				this.#pump()
 			})
 		}
-		if (this.#line.size === 0) this.#endpoint.forgo(this)
-		else if (this.#wanted() <= 0) return
-		else if (this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
+		if (this.#isIdle() || this.#wanted() <= 0) return
+		if (this.#source.total() < this.#source.capacity) this.#endpoint.seek(this)
 		else this.#order()
 	}
 
@@ -236,6 +233,15 @@ export class Checkout<C extends object> implements Seeker {
 		this.#ordered = false
 		if (connection !== undefined) this.#checkAndServe(connection)
 		this.#pump()
+	}
+
+	/** Whether nobody waits. Then nothing is wanted any more. */
+	#isIdle(): boolean {
+		if (this.#line.size > 0) return false
+		this.#endpoint.forgo(this)
+		// Or the next connection that comes back would be taken out for nobody, and the pool say until then that somebody waits.
+		if (this.#ordered && this.#source.recall?.()) this.#ordered = false
+		return true
 	}
 
 	#unclaimed(): number {
@@ -272,9 +278,7 @@ export class Checkout<C extends object> implements Seeker {
 					this.#freshness.seen(connection, before)
 					this.#endpoint.confirmed()
 					this.#checkAndServe(connection)
-				} else {
-					this.#source.discard(connection, undefined)
-				}
+				} else this.#source.discard(connection, undefined)
 				this.#pump()
 			},
 		)

@@ -87,6 +87,27 @@ test('a transaction that loses its connection does not end the process', async (
 	accidents.stop()
 })
 
+test('a transaction that waited its turn and loses its connection does not end the process', async () => {
+	const pool = off({ max: 1 })
+	const client = await pool.connect()
+	const accidents = accidentMark()
+	let runs = 0
+	const value = pool.transaction(async (tx) => {
+		runs += 1
+		const { rows } = await tx.query('select pg_backend_pid() as pid')
+		if (runs === 1) {
+			await setup.server.query(`select pg_terminate_backend(${rows[0].pid})`)
+			await tx.query('select 1')
+		}
+		return runs
+	})
+	await until(() => pool.holdfast.stats().waiting === 1, { what: 'the transaction to wait' })
+	client.release()
+	expect(await value).toBe(2)
+	await accidents.assertNone()
+	accidents.stop()
+})
+
 test('a transaction waits its turn behind borrowers of a busy pool', async () => {
 	const pool = off({ max: 1 })
 	const client = await pool.connect()

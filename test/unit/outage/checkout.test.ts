@@ -265,6 +265,18 @@ test('nothing is ordered for a caller whose connection is being opened: it would
 	expect(pool.source.idle()).toBe(1)
 })
 
+test('an order for which nobody waits any more is taken back: the connection that comes back is taken out for nobody', async () => {
+	const { clock, pool, warm } = stage({ capacity: 1, takesOrders: true })
+	await warm(1)
+	const [holder, impatient] = [pool.ask(), pool.ask({ deadlineMs: 10 })]
+	await clock.advance(20)
+	expect([impatient.told, pool.source.orders]).toEqual([1, 0])
+	const next = pool.ask()
+	expect(pool.source.orders).toBe(1)
+	pool.bringBack(holder)
+	expect([next.told, pool.source.orders]).toEqual([1, 0])
+})
+
 /** Another connection of the same endpoint is lost. */
 function stageLoss(pool: ReturnType<typeof stage>['pool']): void {
 	const { policy } = pool.core

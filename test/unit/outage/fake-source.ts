@@ -102,6 +102,11 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 		this.order = takesOrders ? (done) => this.#takeOrder(done) : undefined
 	}
 
+	/** Orders that stand. */
+	get orders(): number {
+		return this.#orders.length
+	}
+
 	idle(): number {
 		return this.#idle.length
 	}
@@ -221,6 +226,10 @@ export class FakeSource implements ConnectionSource<FakeConnection> {
 		if (this.#idle.length > 0 || this.total() < this.capacity) throw new Error('an order was placed although there is room')
 		this.ordered += 1
 		this.#orders.push(done)
+	}
+
+	recall(): boolean {
+		return this.#orders.pop() !== undefined
 	}
 
 	/** Its link breaks. An idle one leaves the pool at once; one that is out is noticed by its borrower. */
