@@ -13,6 +13,15 @@ export function whenQuiet(connection: Mysql2Connection, then: () => void): void 
 	})
 }
 
+/**
+ * Gives back to its pool what no borrower holds. Until then it counts as released, so that whoever had it before can release it once more
+ * without taking it away from work of the pool; a borrower's own release counts from the moment when he is given it, as with mysql2.
+ */
+export function giveBack(connection: Mysql2Connection): void {
+	connection._released = false
+	connection.release()
+}
+
 /** Cuts the link at once; what runs on it fails with the error. `destroy` would leave it without an answer for ever. */
 export function cut(connection: Mysql2Connection, error: Error = new Error('Connection lost: cut by Holdfast')): void {
 	connection.stream.destroy(error)

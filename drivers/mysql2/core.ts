@@ -1,6 +1,6 @@
 /** Who has the connections of a mysql2 pool, and who may still ask for one? The pool's own limits, and the way back. */
 import { type Call, type Fault, PoolCore, type Repeatability } from '../../src/driver.ts'
-import { cut, lent, whenQuiet } from './client.ts'
+import { cut, giveBack, lent, whenQuiet } from './client.ts'
 import { type CountedRequest, CountedWish, type Wish } from './counted.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
 import type { Mysql2Source } from './source.ts'
@@ -205,7 +205,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 			this.lost(connection)
 			connection.destroy()
 			cut(connection)
-		} else connection.release()
+		} else giveBack(connection)
 		this.#letGo(connection)
 	}
 }

@@ -26,6 +26,14 @@ function standIn(held: Mysql2Connection, fresh: Mysql2Connection): void {
 	}
 }
 
+// Where a connection leads, and as whom: whoever changes that calls `changeUser`.
+const ofPlace = new Set(['host', 'port', 'socketPath', 'user', 'password', 'database', 'charsetNumber', 'pool'])
+
+/** What a borrower may have set in the options of his connection, such as `namedPlaceholders`, holds for the next one as well. */
+function carryOptions(held: Mysql2Connection, fresh: Mysql2Connection): void {
+	for (const [name, value] of Object.entries(held.config)) if (!ofPlace.has(name)) Reflect.set(fresh.config, name, value)
+}
+
 /** How another connection is got for a borrower. */
 export interface Next {
 	readonly call: Call
@@ -53,6 +61,7 @@ export async function moveTo(
 	try {
 		await call.next(error, fault, 'statement', { idempotent: true, reads: () => true })
 		fresh = await next.get()
+		fresh._released = false
 		await next.lend(fresh)
 		left.signal.throwIfAborted()
 	} catch (final) {
@@ -61,6 +70,7 @@ export async function moveTo(
 	} finally {
 		moved()
 	}
+	carryOptions(held, fresh)
 	standIn(held, fresh)
 	run(fresh)
 }

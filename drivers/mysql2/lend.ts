@@ -34,6 +34,7 @@ export function handOver(
 	callback: ConnectionCallback,
 	again: () => void,
 ): void {
+	connection._released = false
 	if (driver === undefined) return callback(null, connection)
 	const lendIt = (unusable?: HoldfastError) => {
 		new Loan(core, driver, connection, unusable)

@@ -5,6 +5,7 @@ import { lent, type OwnMethods } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import { moveTo, type Next } from './facade.ts'
 import { type Committed, committed } from './loan-commit.ts'
+import { asTheyAre, holdsText, statementAsItIs } from './loan-values.ts'
 import { faultOnLoan, isRefusal } from './refused-loan.ts'
 import type { Command, Mysql2Connection, QueryCallback } from './shape.ts'
 import { forgiveRollback, isAlive, isBusy, sessionOf } from './state.ts'
@@ -110,7 +111,8 @@ export class Loan {
 		}
 		const opened = this.#opened
 		this.#opened = undefined
-		this.#traces.note(isCommand(sql) ? undefined : text)
+		const isHidden = isCommand(sql) || holdsText(given) || holdsText((sql as { values?: unknown } | null | undefined)?.values)
+		this.#traces.note(isHidden ? undefined : text)
 		if (first?.verb === 'begin' && statements.length === 1 && method === 'query' && !isCommand(sql)) return this.#begin(sql, done)
 		const isPlain = first === undefined || (first.verb === 'other' && statements.length === 1)
 		if (isPlain && done !== undefined && !isCommand(sql) && this.#traces.mayBeNone) return this.#movable(method, sql, given, done, opened)
@@ -134,7 +136,9 @@ export class Loan {
 				if (done !== undefined) done(...told)
 				else if (told[0] !== null && told[0] !== undefined) command.emit('error', told[0])
 			}
-			if (error === null || error === undefined || !this.#mayBeMoved(count) || !this.#core.breaks(error)) return tell(error, ...answer)
+			// A BEGIN in an open transaction commits that: its work is lost with the connection.
+			const isFirst = sessionOf(this.#connection).inTransaction !== true && this.#mayBeMoved(count)
+			if (error === null || error === undefined || !isFirst || !this.#core.breaks(error)) return tell(error, ...answer)
 			const next = this.#next()
 			const fault = { ...next.call.classify(error, 'statement'), outcome: 'not_sent' as const }
 			moveTo(this.#connection, next, error, fault, (fresh) => void fresh.query(sql, undefined, tell)).catch(tell)
@@ -168,12 +172,13 @@ export class Loan {
 	/** Runs a statement that another connection may run as well, where this one leads to a server that takes no writes any more. */
 	#movable(method: Method, sql: unknown, values: unknown, done: QueryCallback, opened: unknown): Command {
 		const { count } = this.#traces
+		const [said, given] = [statementAsItIs(sql), asTheyAre(values)]
 		return this.#own[method].call(this.#connection, sql, values, (error, ...answer) => {
 			// An error tells nothing of the transaction: it is as it was before this statement.
 			const isAlone = () => sessionOf(this.#connection).inTransaction === (opened !== undefined) && this.#mayBeMoved(count)
 			if (error === null || error === undefined || !isRefusal(error, sql) || !isAlone()) return done(error, ...answer)
 			this.#holding
-				.during(() => this.#elsewhere(error, opened, (fresh) => void fresh[method](sql, values, done)))
+				.during(() => this.#elsewhere(error, opened, (fresh) => void fresh[method](said, given, done)))
 				.catch((final: unknown) => process.nextTick(done, final, ...answer))
 		})
 	}
@@ -198,9 +203,10 @@ export class Loan {
 	#behind(method: Method, sql: unknown, values: unknown, done: QueryCallback | undefined): Command {
 		const connection = this.#connection
 		const command = (connection.constructor as unknown as CommandMaker).createQuery(sql, undefined, done, connection.config)
+		const [said, given] = [statementAsItIs(sql), asTheyAre(values)]
 		const run = () =>
 			new Promise<Answer>((resolve, reject) => {
-				connection[method](sql, values, (error, rows, fields) => {
+				connection[method](said, given, (error, rows, fields) => {
 					if (error === null || error === undefined) resolve([rows, fields])
 					else reject(error)
 				})

@@ -1,5 +1,6 @@
 /** From which node of a cluster does a caller get its connection? From one whose server can be reached; from whichever comes back first, where none can. */
 import { type Call, HoldfastError } from '../../src/driver.ts'
+import { giveBack } from './client.ts'
 import type { Mysql2Core } from './core.ts'
 import type { ClusterNamespace, Mysql2Cluster, Mysql2Connection, Mysql2Pool } from './shape.ts'
 import type { Wrapped } from './wrap.ts'
@@ -63,7 +64,7 @@ export class Nodes {
 			if (served) break
 			const cancel = borrow(node, call, { impatient: false }, (error, connection) => {
 				left -= 1
-				if (served) return connection?.release()
+				if (served) return connection && giveBack(connection)
 				if (connection === undefined && left > 0) return
 				served = true
 				for (const end of giveUp) end()

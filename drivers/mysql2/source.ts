@@ -2,7 +2,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { errorMonitor } from 'node:events'
 import type { ConnectionSource, HostAddress, ServerRole } from '../../src/driver.ts'
-import { cut } from './client.ts'
+import { cut, giveBack } from './client.ts'
 import { askRole, beforehand, nameAgain, openThere } from './hosts.ts'
 import { readOnlyServer, refusesWrites } from './read-only.ts'
 import type { ConnectionCallback, Mysql2Connection, Mysql2Pool, Queue } from './shape.ts'
@@ -85,7 +85,6 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		if (this.#pool._freeConnections.length === 0 || this.#isOverridden || tracers.hasSubscribers) return this.#takeLater(done)
 		const connection = this.#pool._freeConnections.pop() as Mysql2Connection
 		this.#pool.emit('acquire', connection)
-		connection._released = false
 		this.#listen(connection, false)
 		done(undefined, connection)
 	}
@@ -116,7 +115,6 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 		const queue = this.#pool._connectionQueue
 		if (this.#ordered === undefined || queue.get(0) !== this.#serve) return false
 		queue.shift()
-		connection._released = false
 		this.#serve(null, connection)
 		return true
 	}
@@ -184,7 +182,7 @@ export class Mysql2Source implements ConnectionSource<Mysql2Connection> {
 	}
 
 	giveBack(connection: Mysql2Connection): void {
-		connection.release()
+		giveBack(connection)
 	}
 
 	discard(connection: Mysql2Connection, error: unknown): void {

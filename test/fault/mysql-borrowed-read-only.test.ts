@@ -1,5 +1,5 @@
 /** The one server of a pool is set read-only while somebody holds a connection: what does the borrower notice? Nothing, unless his session holds something. */
-import type { Connection } from 'mysql2'
+import mysql, { type Connection } from 'mysql2'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
@@ -98,5 +98,51 @@ describe.each(flavours)('%s', (flavour) => {
 		// There is one place in the pool, and it is free.
 		await pool.query(insert(3))
 		expect(await at.ids()).toEqual([3])
+	})
+	test('it is run as it was said: with the options of its connection, and its values as they were when it was sent', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		Object.assign(connection.connection.config, { namedPlaceholders: true, rowsAsArray: true })
+		await readOnly(true)
+		const values = { id: 1 }
+		const first = connection.query('INSERT INTO written VALUES (:id)', values)
+		values.id = 9
+		await refused(pool)
+		const options = { sql: 'INSERT INTO written VALUES ?', values: [[[2]]] }
+		const second = connection.query(options)
+		options.values[0]?.splice(0, 1, [3])
+		const third = connection.query(options)
+		options.values = [[[9]]]
+		await readOnly(false)
+		await Promise.all([first, second, third])
+		expect((await connection.query('SELECT id FROM written ORDER BY id'))[0]).toEqual([[1], [2], [3]])
+		connection.release()
+		expect(await at.ids()).toEqual([1, 2, 3])
+	})
+
+	test('a lock that was taken by a value of mysql.raw is not lost', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		await connection.query('SELECT ?', [mysql.raw("GET_LOCK('mine', 0)")])
+		await readOnly(true)
+		await expect(connection.query(insert(1))).rejects.toMatchObject({ errno: 1290 })
+		const [[own]] = (await connection.query("SELECT IS_USED_LOCK('mine') = CONNECTION_ID() AS own")) as unknown as [[{ own: number }]]
+		expect(own.own).toBe(1)
+		connection.release()
+		await readOnly(false)
+		expect(await at.ids()).toEqual([])
+	})
+
+	test('a BEGIN that would have committed a transaction whose connection is lost says so', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		await pool.query(insert(1))
+		const connection = await pool.getConnection()
+		await connection.beginTransaction()
+		await connection.query('UPDATE written SET id = 2')
+		await at.ask(`KILL ${connection.threadId}`)
+		await expect(connection.beginTransaction()).rejects.toThrow()
+		connection.release()
+		expect(await at.ids()).toEqual([1])
+		expect(pool.holdfast.stats().retries).toEqual({})
 	})
 })
