@@ -31,6 +31,11 @@ export class Lane {
 	running = 0
 	/** How many may run at once. */
 	limit = Number.POSITIVE_INFINITY
+	/** When one of its attempts ended last, or the first one began to wait. */
+	progressAtMs = 0
+	/** Of those that run, so many take so long that they keep no place from the others; they began before then. */
+	#overdue = 0
+	#overdueFromMs = 0
 	/** What the limit is to become. */
 	#target = Number.POSITIVE_INFINITY
 	#turns: Limit | undefined
@@ -47,6 +52,19 @@ export class Lane {
 	/** Whether transactions take turns. */
 	get narrow(): boolean {
 		return this.#turns !== undefined
+	}
+
+	/** Whether no more may run now. */
+	get isFull(): boolean {
+		return this.running >= this.limit + this.#overdue
+	}
+
+	/** None has ended for long: one of those that run keeps no place any more until it ends. */
+	giveUpAPlace(nowMs: number): void {
+		this.progressAtMs = nowMs
+		if (this.#turns === undefined || this.#overdue >= this.running) return
+		this.#overdue += 1
+		this.#overdueFromMs = nowMs
 	}
 
 	/** Whether more may run than do, once `raise` is called. */
@@ -71,9 +89,10 @@ export class Lane {
 	}
 
 	/** An attempt that had begun with this has ended. */
-	end(lockWaitMs: number | undefined, committed: boolean): void {
+	end(lockWaitMs: number | undefined, committed: boolean, startedAtMs = Number.NEGATIVE_INFINITY): void {
 		this.running -= 1
 		this.#ended += 1
+		if (this.#overdue > 0 && startedAtMs < this.#overdueFromMs) this.#overdue -= 1
 		if (lockWaitMs === undefined) this.#patient -= 1
 		else if (this.#turns === undefined && committed) this.#prove()
 	}
@@ -120,7 +139,7 @@ export class Lane {
 		if (this.#turns === undefined) return
 		const wanted = this.line.size > 0
 		if (wanted) this.#endedAtWait = this.#ended
-		const used = wanted || this.running >= this.limit / 2
+		const used = wanted || this.running - this.#overdue >= this.limit / 2
 		this.#turns.ended({ end, startedAtMs, nowMs, used, wanted })
 		this.#target = this.#turns.value
 		this.limit = Math.min(this.limit, this.#target)
@@ -130,6 +149,7 @@ export class Lane {
 	/** Nobody takes turns any more. */
 	#stopTurns(): void {
 		this.#turns = undefined
+		this.#overdue = 0
 		this.#losses = 0
 		this.limit = Number.POSITIVE_INFINITY
 		this.#target = this.limit

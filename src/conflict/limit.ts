@@ -51,7 +51,10 @@ export class Limit {
 	readonly #down = new Hold()
 	/** Attempts that began before this tell of another limit, or of a time when it was not used. */
 	#fromMs: number
+	/** Since when the span that is judged goes on without a pause. */
 	#beganAtMs: number | undefined
+	/** What it had before its last pause: bursts may each be too short to be judged. */
+	#spentMs = 0
 	/** Time in which the limit was used, in all: a trial is put off in such time, for in an idle one nothing is earned back. */
 	#workedMs = 0
 	#usedAtMs: number | undefined
@@ -83,30 +86,32 @@ export class Limit {
 		if (end === 'other') return
 		this.#wanted = wanted
 		if (used) this.#workedMs += nowMs - (this.#usedAtMs ?? startedAtMs)
-		this.#usedAtMs = used ? nowMs : undefined
-		if (!used) return this.#measureAnew(nowMs)
+		if (!used) return this.#pause(nowMs)
+		this.#usedAtMs = nowMs
 		if (startedAtMs < this.#fromMs) return
 		this.#beganAtMs ??= startedAtMs
 		if (end === 'committed') this.#committed += 1
 		else this.#lost += 1
-		const ms = nowMs - this.#beganAtMs
+		const ms = this.#spentMs + nowMs - this.#beganAtMs
 		const ended = this.#committed + this.#lost
 		const enough = Math.max(leastEnded, leastEndedPerPlace * this.#value)
 		const isLong = ms >= shortestSpanMs && ended >= enough
-		if (isLong || (ms >= longestSpanMs && ended >= this.#value)) this.#judge(this.#committed / ms, nowMs)
+		if (isLong || (ms >= longestSpanMs && ended >= this.#value)) this.#judge(this.#committed / ms, ms, nowMs)
 	}
 
-	#judge(rate: number, nowMs: number): void {
+	#judge(rate: number, spanMs: number, nowMs: number): void {
 		const known = this.#rate
-		if (this.#before !== undefined && known !== undefined) this.#decide(this.#before, rate, rate / known, nowMs)
+		if (this.#before !== undefined && known !== undefined) this.#decide(this.#before, rate, known, spanMs, nowMs)
 		else this.#watch(rate, nowMs)
 	}
 
 	/** A trial has been measured. */
-	#decide(before: number, rate: number, gain: number, nowMs: number): void {
+	#decide(before: number, rate: number, known: number, spanMs: number, nowMs: number): void {
+		// Nothing is as much as nothing.
+		const gain = rate === known ? 1 : rate / known
 		const isRaise = before < this.#value
 		const isClear = gain > clearGain || gain < clearLoss
-		if (!isClear && nowMs - this.#fromMs < patience * shortestSpanMs) return
+		if (!isClear && spanMs < patience * shortestSpanMs) return
 		const tried = isRaise ? this.#up : this.#down
 		if (gain >= (isRaise ? worthwhileGain : harmlessLoss)) {
 			tried.forget()
@@ -117,7 +122,7 @@ export class Limit {
 			this.#before = undefined
 			return this.#watch(rate, nowMs)
 		}
-		tried.failed(this.#workedMs, (nowMs - this.#fromMs) * (1 - gain))
+		tried.failed(this.#workedMs, spanMs * (1 - gain))
 		this.#before = undefined
 		this.#set(before, nowMs)
 	}
@@ -132,7 +137,9 @@ export class Limit {
 			this.#down.forget()
 		}
 		const hasCollapsed = this.#rate !== undefined && rate < this.#rate * collapsed
-		this.#rate = this.#rate === undefined ? rate : 0.7 * this.#rate + 0.3 * rate
+		// Where many lose it is a fight that has broken out, and no noise: half as many have to be better than that, not than it was before.
+		const isFight = hasCollapsed && lostShare > mostLostShare
+		this.#rate = this.#rate === undefined || isFight ? rate : 0.7 * this.#rate + 0.3 * rate
 		if (this.#value > 1 && (hasCollapsed || this.#workedMs >= this.#down.untilMs)) this.#try(this.#value / 2, nowMs)
 		else if (this.#wanted && this.#workedMs >= this.#up.untilMs && rate > 0 && lostShare <= mostLostShare) this.#try(this.#value * 2, nowMs)
 		else this.#measureAnew(nowMs)
@@ -148,9 +155,17 @@ export class Limit {
 		this.#measureAnew(nowMs)
 	}
 
+	#pause(nowMs: number): void {
+		if (this.#beganAtMs !== undefined) this.#spentMs += (this.#usedAtMs ?? nowMs) - this.#beganAtMs
+		this.#beganAtMs = undefined
+		this.#usedAtMs = undefined
+		this.#fromMs = nowMs
+	}
+
 	#measureAnew(nowMs: number): void {
 		this.#fromMs = nowMs
 		this.#beganAtMs = undefined
+		this.#spentMs = 0
 		this.#committed = 0
 		this.#lost = 0
 	}

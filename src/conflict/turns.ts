@@ -72,7 +72,7 @@ export class Turns {
 
 	/** Lets the transaction in at once, or returns false: then it has to `wait`. Where nobody loses it costs two counters. */
 	enter(lane: Lane, losses: number): boolean {
-		if ((this.#busy || losses >= lossesBeforeAlone || lane.running >= lane.limit) && !this.#mayStart(lane, losses)) return false
+		if ((this.#busy || losses >= lossesBeforeAlone || lane.isFull) && !this.#mayStart(lane, losses)) return false
 		this.#begin(lane, losses)
 		return true
 	}
@@ -96,32 +96,43 @@ export class Turns {
 				},
 				tooLateError: () => this.#tooLateError(),
 			})
+			const nowMs = this.#scheduler.clock.now()
 			line.join(waiter, losses > 0)
 			this.#waiting += 1
-			if (this.#waiting === 1) this.#lastProgressMs = this.#scheduler.clock.now()
+			if (this.#waiting === 1) this.#lastProgressMs = nowMs
+			if (line.size === 1) lane.progressAtMs = nowMs
 			this.#pump()
 		})
 	}
 
 	/** An attempt has got its connection: only now can it be slow. */
-	connected(): void {
-		if (this.#waiting > 0) this.#lastProgressMs = this.#scheduler.clock.now()
+	connected(lane: Lane): void {
+		if (this.#waiting === 0) return
+		this.#lastProgressMs = this.#scheduler.clock.now()
+		lane.progressAtMs = this.#lastProgressMs
 	}
 
 	/** An attempt has ended. */
 	leave(lane: Lane, { losses, lockWaitMs, startedAtMs, how }: Attempted): void {
 		this.#running -= 1
 		if (goesAlone(losses)) this.#alone = false
-		lane.end(lockWaitMs, how === 'committed')
+		lane.end(lockWaitMs, how === 'committed', startedAtMs)
 		const lost = how !== undefined && conflicts.has(how)
 		if (!lost && !this.#busy) return
 		const nowMs = this.#scheduler.clock.now()
 		this.#lastProgressMs = nowMs
+		lane.progressAtMs = nowMs
 		if (lost) lane.lost(how === 'deadlock', nowMs)
 		if (startedAtMs !== undefined && (lost || how === 'committed')) lane.learn(lost ? 'lost' : 'committed', startedAtMs, nowMs)
-		if (lane.line.size === 0) lane.raise()
+		if (lane.line.size === 0) this.#raiseNow(lane)
 		else if (lane.canRaise) this.#raiseSoon(lane, nowMs)
 		this.#pump()
+	}
+
+	#raiseNow(lane: Lane): void {
+		lane.raise()
+		this.#scheduler.wakeUps.cancel(this.#raises.get(lane))
+		this.#raises.delete(lane)
 	}
 
 	#raiseSoon(lane: Lane, nowMs: number): void {
@@ -140,7 +151,7 @@ export class Turns {
 		if (this.#endpoint.state === 'down') return true
 		if (this.#alone) return false
 		if (goesAlone(losses)) return this.#running === 0
-		return this.#desperate.size === 0 && lane.running < lane.limit
+		return this.#desperate.size === 0 && !lane.isFull
 	}
 
 	#begin(lane: Lane, losses: number): void {
@@ -153,15 +164,14 @@ export class Turns {
 	#pump(): void {
 		if (!this.#alone && this.#running === 0) this.#desperate.shift()?.start()
 		if (!this.#alone && this.#desperate.size === 0) {
-			for (const lane of this.#lanes()) while (lane.line.size > 0 && lane.running < lane.limit) lane.line.shift()?.start()
+			for (const lane of this.#lanes()) while (lane.line.size > 0 && !lane.isFull) lane.line.shift()?.start()
 		}
 		this.#busy = this.#alone || this.#waiting > 0 || this.#lanes().some(({ narrow }) => narrow)
 		if (this.#waiting === 0) {
 			this.#scheduler.wakeUps.cancel(this.#valve)
 			this.#valve = undefined
 		} else {
-			const atMs = Math.max(this.#scheduler.clock.now(), this.#lastProgressMs + patienceMs)
-			this.#valve ??= this.#scheduler.wakeUps.at(atMs, () => this.#loosen())
+			this.#valve ??= this.#scheduler.wakeUps.at(Math.max(this.#scheduler.clock.now(), this.#stuckAtMs()), () => this.#loosen())
 		}
 	}
 
@@ -173,6 +183,13 @@ export class Turns {
 		return [this.#desperate, ...this.#lanes().map(({ line }) => line)]
 	}
 
+	/** When the first of those that wait is to be let in all the same, if nothing moves. */
+	#stuckAtMs(): number {
+		if (this.#desperate.size > 0 || this.#alone) return this.#lastProgressMs + patienceMs
+		const waited = this.#lanes().filter(({ line }) => line.size > 0)
+		return Math.min(...waited.map(({ progressAtMs }) => progressAtMs)) + patienceMs
+	}
+
 	/** Lets one more in where nothing moves; everybody while the endpoint is down. */
 	#loosen(): void {
 		this.#valve = undefined
@@ -180,11 +197,18 @@ export class Turns {
 		if (this.#endpoint.state === 'down') {
 			for (const line of this.#lines()) while (line.size > 0) line.shift()?.start()
 		}
-		const isStuck = nowMs >= this.#lastProgressMs + patienceMs
-		if (isStuck) {
-			this.#lastProgressMs = nowMs
-			const stuck = this.#lines().find(({ size }) => size > 0)
-			stuck?.shift()?.start()
+		if (this.#desperate.size > 0 || this.#alone) {
+			if (nowMs >= this.#lastProgressMs + patienceMs) {
+				this.#lastProgressMs = nowMs
+				const stuck = this.#lines().find(({ size }) => size > 0)
+				stuck?.shift()?.start()
+			}
+		} else {
+			for (const lane of this.#lanes()) {
+				if (lane.line.size === 0 || nowMs < lane.progressAtMs + patienceMs) continue
+				lane.giveUpAPlace(nowMs)
+				lane.line.shift()?.start()
+			}
 		}
 		this.#pump()
 	}

@@ -94,7 +94,7 @@ export async function runTransaction<C extends object, T extends TransactionScop
 		let outcome: Success<R> | Failure
 		try {
 			const connection = await host.acquire(call, options)
-			turns.connected()
+			turns.connected(lane)
 			counters.attempts += 1
 			outcome = await attempt(host, connection, fn, options, call, lockWaitMs)
 			how = 'value' in outcome ? 'committed' : outcome.cutShort === true ? 'lock_timeout' : outcome.fault.kind

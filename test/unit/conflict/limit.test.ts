@@ -110,3 +110,41 @@ test('a time without work is not held against it', () => {
 		expect(limit.value).toBeGreaterThan(2)
 	}
 })
+
+test('bursts that are each too short to be judged are judged together', () => {
+	const limit = new Limit(0)
+	for (let burst = 0; burst < 200; burst++) {
+		// Twenty of 10 ms each, once a second.
+		let nowMs = burst * 1_000
+		for (let left = 20; left > 0; ) {
+			const running = Math.min(limit.value, left)
+			const startedAtMs = nowMs
+			nowMs += 10
+			left -= running
+			for (let still = running - 1; still >= 0; still--) {
+				const wanted = left > 0
+				limit.ended({ end: 'committed', startedAtMs, nowMs, used: wanted || still >= limit.value / 2, wanted })
+			}
+		}
+	}
+	expect(limit.value).toBeGreaterThanOrEqual(8)
+})
+
+test('when a fight breaks out that stops all but one dead, it comes down, whatever was done before', () => {
+	const limit = new Limit(0)
+	const nowMs = play(limit, 400, { takesMs: (running) => Math.max(1, running / 8) })
+	expect(limit.value).toBeGreaterThanOrEqual(8)
+	// A deadlock is found after a second; all but one have lost by then.
+	play(limit, 6, { takesMs: (running) => (running > 1 ? 1_000 : 1), lost: (running) => 1 - 1 / running, fromMs: nowMs })
+	expect(limit.value).toBe(1)
+})
+
+test('where nobody commits, at any limit, it comes down, and rises again when they do', () => {
+	const limit = new Limit(0)
+	let nowMs = play(limit, 400, { takesMs: () => 5 })
+	expect(limit.value).toBeGreaterThan(8)
+	nowMs = play(limit, 2_000, { takesMs: () => 5, lost: () => 1, fromMs: nowMs })
+	expect(limit.value).toBe(1)
+	play(limit, 400, { takesMs: () => 5, fromMs: nowMs })
+	expect(limit.value).toBeGreaterThan(8)
+})

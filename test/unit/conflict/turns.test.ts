@@ -50,7 +50,7 @@ class Contender {
 		this.lockWaitMs = lane.begin(this.#timesCutShort, false)
 		this.#running = true
 		this.runs += 1
-		this.#turns.connected()
+		this.#turns.connected(lane)
 	}
 
 	end(how: FaultKind | 'committed'): void {
@@ -205,5 +205,50 @@ test('when nobody has lost or waited for a while, nobody takes turns any more', 
 		one.end('committed')
 	}
 	expect(lane.narrow).toBe(false)
+	set.expectQuiet()
+})
+
+test('somebody who waits among stuck transactions of one label is let in, however busy the others are', async () => {
+	const set = stage()
+	await narrowed(set, 'nested')
+	const outer = new Contender(set, { label: 'nested' })
+	const inner = new Contender(set, { label: 'nested' })
+	for (let each = 0; each < 16; each++) {
+		const other = new Contender(set)
+		await set.clock.advance(100)
+		other.end('committed')
+	}
+	expect([outer.running, inner.running]).toEqual([true, true])
+})
+
+test('one that takes a minute keeps its place from the others for a moment only', async () => {
+	const set = stage()
+	await narrowed(set)
+	const slow = new Contender(set)
+	const others = Array.from({ length: 40 }, () => new Contender(set))
+	await set.clock.advance(1_500)
+	for (let turn = 0; turn < others.length; turn++) {
+		expect(others.filter((each) => each.running)).toHaveLength(1)
+		others.find((each) => each.running)?.end('committed')
+		await set.clock.advance(1)
+	}
+	expect(slow.running).toBe(true)
+	// Its place is one place still.
+	slow.end('committed')
+	const late = Array.from({ length: 2 }, () => new Contender(set))
+	await set.clock.advance(1)
+	expect(running(late)).toBe(1)
+})
+
+test('a raise that was put off is made at once when nobody waits any more, and leaves nothing behind', async () => {
+	const set = stage({ random: () => 0.9 })
+	await narrowed(set)
+	const all = Array.from({ length: 3 }, () => new Contender(set))
+	for (const [turn, takesMs] of [300, 10, 10].entries()) {
+		await set.clock.advance(takesMs)
+		all[turn]?.end('committed')
+		await set.clock.advance(0)
+	}
+	expect(all.map(({ runs }) => runs)).toEqual([1, 1, 1])
 	set.expectQuiet()
 })
