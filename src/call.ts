@@ -5,7 +5,7 @@ import { isConflict } from './conflict/turns.ts'
 import { mayRerun, type Repeatability } from './decide.ts'
 import { DeadlineError, HoldfastError, InDoubtError } from './errors.ts'
 import type { Fault, Phase } from './fault.ts'
-import type { CallOptions, Policy } from './policy.ts'
+import { begin, type CallOptions, deadlineOf, isBatchCall, type Policy } from './policy.ts'
 import { attachReport } from './report.ts'
 import { askWait, askYesNo } from './retry/ask.ts'
 import type { Attempt } from './retry/attempt.ts'
@@ -52,11 +52,11 @@ export class Call {
 	/** Undefined until it is served for the first time: it waits from its beginning. Then the time that it took, until there is more to tell. */
 	#history: History | number | undefined
 
-	constructor(policy: Policy, options: CallOptions) {
+	/** `startedAtMs`, where it has begun already. */
+	constructor(policy: Policy, options: CallOptions, startedAtMs: number = begin(policy)) {
 		this.#policy = policy
 		this.#options = options
-		this.#startedAtMs = policy.scheduler.clock.now()
-		policy.budget.calls += 1
+		this.#startedAtMs = startedAtMs
 	}
 
 	/** The number of the attempt that runs, or that waits for its connection. */
@@ -65,7 +65,7 @@ export class Call {
 	}
 
 	get deadlineAtMs(): number {
-		return this.#startedAtMs + (this.#options.deadlineMs ?? this.#policy.deadlineMs)
+		return deadlineOf(this.#policy, this.#options, this.#startedAtMs)
 	}
 
 	/** The call's own signal; that of the pool ends its waits as well. */
@@ -75,7 +75,7 @@ export class Call {
 
 	/** Whether it lets calls of normal priority go first. */
 	get isBatch(): boolean {
-		return (this.#options.priority ?? this.#policy.priority) === 'batch'
+		return isBatchCall(this.#policy, this.#options)
 	}
 
 	/** Where the failed attempt stands with the policy: returns once the next may start, or throws what the caller gets. */

@@ -35,6 +35,7 @@ export {
 } from './options.ts'
 export { tooLateError } from './outage/describe.ts'
 export { Request } from './outage/waiting-list.ts'
+export { begin, deadlineOf, isBatchCall } from './policy.ts'
 export { PoolCore } from './pool.ts'
 export { checkPoolOptions, type PoolOptions } from './pool-options.ts'
 export { Holding } from './session/holding.ts'

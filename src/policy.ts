@@ -65,3 +65,16 @@ export interface CallOptions {
 	/** `'batch'`: it lets the other callers go first while they wait for a connection. Default: the pool's. */
 	readonly priority?: Priority | undefined
 }
+
+/** A call begins. When that was is all that has to be kept of one that may well succeed at once, or only waits: see `new Call`. */
+export function begin({ budget, scheduler }: Policy): number {
+	budget.calls += 1
+	return scheduler.clock.now()
+}
+
+/** The end of the time that the call has. */
+export const deadlineOf = (policy: Policy, options: CallOptions, startedAtMs: number): number =>
+	startedAtMs + (options.deadlineMs ?? policy.deadlineMs)
+
+/** Whether it lets calls of normal priority go first. */
+export const isBatchCall = (policy: Policy, options: CallOptions): boolean => (options.priority ?? policy.priority) === 'batch'

@@ -1,5 +1,17 @@
 /** How does a statement on the pool run, and run again? Every form of `pool.query` that pg accepts. */
-import { type Call, type Fault, isPlainRead, ownOptions, type Repeatability, Request, rejection } from '../../src/driver.ts'
+import {
+	begin,
+	Call,
+	deadlineOf,
+	type Fault,
+	isBatchCall,
+	isPlainRead,
+	ownOptions,
+	type QueryOptions,
+	type Repeatability,
+	Request,
+	rejection,
+} from '../../src/driver.ts'
 import { withoutLostName } from './cached-plan.ts'
 import { cut } from './client.ts'
 import { ownerOf, type PgCore } from './core.ts'
@@ -45,7 +57,10 @@ const writers = new WeakSet<Statement>()
  */
 export abstract class Statement extends Request<PgClient> implements Repeatability {
 	readonly #core: PgCore
-	readonly #call: Call
+	readonly #options: QueryOptions
+	readonly #startedAtMs: number
+	/** Made when there is something to tell of it. */
+	#call: Call | undefined
 	readonly #config: unknown
 	readonly #values: unknown
 	#client: PgClient | undefined
@@ -53,9 +68,10 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 	/** `call`, where the wait for its first connection has begun already. */
 	constructor(core: PgCore, config: unknown, values: unknown, call?: Call) {
 		super()
-		const options = ownOptions(config)
 		this.#core = core
-		this.#call = call ?? core.call(options)
+		this.#options = ownOptions(config)
+		this.#startedAtMs = call === undefined ? begin(core.policy) : 0
+		this.#call = call
 		this.#config = snapshot(config)
 		this.#values = snapshotValues(values)
 	}
@@ -69,7 +85,7 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 	}
 
 	get idempotent(): boolean {
-		return ownOptions(this.#config).idempotent === true
+		return this.#options.idempotent === true
 	}
 
 	reads(): boolean {
@@ -78,15 +94,20 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 	}
 
 	get deadlineAtMs(): number {
-		return this.#call.deadlineAtMs
+		return this.#call === undefined ? deadlineOf(this.#core.policy, this.#options, this.#startedAtMs) : this.#call.deadlineAtMs
 	}
 
 	get signal(): AbortSignal | undefined {
-		return this.#call.signal
+		return this.#call === undefined ? this.#options.signal : this.#call.signal
 	}
 
 	get isBatch(): boolean {
-		return this.#call.isBatch
+		return this.#call === undefined ? isBatchCall(this.#core.policy, this.#options) : this.#call.isBatch
+	}
+
+	private call(): Call {
+		this.#call ??= new Call(this.#core.policy, this.#options, this.#startedAtMs)
+		return this.#call
 	}
 
 	/** Aborted before the event loop turns, it has sent nothing. */
@@ -107,15 +128,17 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 	}
 
 	protected runAt(core: PgCore): void {
-		this.#call.waiting()
+		this.#call?.waiting()
 		core.borrow(this)
 	}
 
 	/** The wait for a connection is over. */
 	done(error: unknown, client: PgClient | undefined): void {
-		if (client !== undefined && this.place === 0) this.#call.servedAtOnce()
-		else this.#call.served()
-		if (client === undefined) this.answer(this.#call.waitFailed(error))
+		// The first connection was there at once: the turn of the event loop that it took is not worth a look at the clock.
+		if (client !== undefined && this.place === 0 && this.#call === undefined) return this.attempt(client)
+		const call = this.call()
+		call.served()
+		if (client === undefined) this.answer(call.waitFailed(error))
 		else this.attempt(client)
 	}
 
@@ -137,7 +160,7 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 		policy.counters.attempts += 1
 		const { wakeUps, clock } = policy.scheduler
 		const limit =
-			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.#call.cutOff()))
+			attemptTimeoutMs === undefined ? undefined : wakeUps.at(clock.now() + attemptTimeoutMs, () => cut(client, this.call().cutOff()))
 		// pg calls back twice for a value that it cannot turn into text: with the error, and when the server is ready.
 		let told = false
 		let isSent = false
@@ -173,7 +196,7 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 	private failed(error: unknown, client: PgClient, before: number | undefined): void {
 		const at = this.owner(client)
 		const sent = { client, before, text: this.text(), idempotent: this.idempotent }
-		const fault = provenFault(this.#call.classify(error, 'statement'), sent)
+		const fault = provenFault(this.call().classify(error, 'statement'), sent)
 		const broken = fault.scope === 'connection' || fault.scope === 'endpoint' || !client._queryable
 		if (fault.kind !== 'read_only' || broken) return this.settleAndGoOn(error, client, fault, broken)
 		if (at !== (this.#core.beside?.forWriting ?? this.#core)) {
@@ -181,18 +204,20 @@ export abstract class Statement extends Request<PgClient> implements Repeatabili
 			writers.add(this)
 			return this.settleAndGoOn(error, client, { ...fault, retryable: fault.outcome === 'rolled_back' }, false)
 		}
-		faultOfRefusal(at, client, error, fault, this.#call).then((found) => {
+		faultOfRefusal(at, client, error, fault, this.call()).then((found) => {
 			this.settleAndGoOn(error, client, found, found.scope === 'connection' || found.scope === 'endpoint')
 		})
 	}
 
 	private settleAndGoOn(error: unknown, client: PgClient, fault: Fault, broken: boolean): void {
 		settle(this.owner(client), client, error, broken)
-		this.#call.next(error, fault, 'statement', this).then(
-			() => this.run(),
-			// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
-			(final) => process.nextTick(() => this.answer(final)),
-		)
+		this.call()
+			.next(error, fault, 'statement', this)
+			.then(
+				() => this.run(),
+				// Out of the promise: what the user's callback throws is an uncaught exception, as it is with the bare pool.
+				(final) => process.nextTick(() => this.answer(final)),
+			)
 	}
 }
 
