@@ -4,8 +4,10 @@ import { runInNewContext } from 'node:vm'
 import { createScheduler } from 'holdfast'
 import { type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
+import { PgCore } from '../drivers/pg/core.ts'
+import { PromisedStatement } from '../drivers/pg/query.ts'
+import type { PgClient } from '../drivers/pg/shape.ts'
 import { createScheduler as ownScheduler } from '../src/index.ts'
-import { requestOf, WaitingList } from '../src/outage/waiting-list.ts'
 import { freePort } from '../test/support/free-port.ts'
 import type { Report } from './support/report.ts'
 import { median } from './support/statistics.ts'
@@ -145,51 +147,103 @@ async function pace(report: Report): Promise<void> {
 			Math.round(1_000_000 / of(count, all)),
 		]),
 	)
-	line(report)
-	report.atMost(
-		`cost of a caller, its query included, among ${digits(many)} / among ${digits(few)}`,
-		of(many, all) / of(few, all),
-		mostDifference,
-	)
 	await pool.end()
+	gate(report)
 }
 
-/** The gate's own part: into the line with a deadline, and out of it again. */
-function line(report: Report): void {
+/** The scheduler's own part: a statement asks for a connection, parks, and gets one. Its promise and its query are left out. */
+function gate(report: Report): void {
+	const source = new OneConnection()
 	const scheduler = ownScheduler()
-	const error = () => new Error('nobody is late here')
-	const rules = {
-		signal: undefined,
-		busyTimeoutMs: undefined,
-		isBusy: () => true,
-		busyTimeoutError: error,
-		tooLateError: error,
-		hopelessError: error,
-		left() {},
-	}
-	const waiting = new WaitingList<number>(scheduler, rules)
-	let served = 0
+	const facts = { source, address: 'nowhere', busyTimeoutMs: undefined, busyTimeoutError: () => new Error('nobody is late here') }
+	const core = new PgCore(facts, { scheduler })
+	const park = () => new ParkedStatement(core, 'select 1', undefined, nobody).run()
+	park()
 	const turn = (count: number): number => {
+		gc()
 		const start = process.cpuUsage()
 		for (let left = many; left > 0; left -= count) {
-			for (let index = 0; index < count; index++) {
-				const deadlineAtMs = scheduler.clock.now() + 30_000
-				waiting.join(requestOf({ deadlineAtMs, done: () => void served++ }), waiting.nextPlace())
-			}
-			for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) next.done(undefined, 1)
+			for (let index = 0; index < count; index++) park()
+			if (core.waiting !== count) throw new Error('not everybody is parked')
+			while (core.waiting > 0) source.comesBack()
 		}
 		const { user, system } = process.cpuUsage(start)
-		return Math.round((many * 1_000_000) / (user + system))
+		return (user + system) / many
 	}
-	const perSecond = [few, many].map((count) => median(Array.from({ length: rounds }, () => turn(count))))
-	if (served !== 2 * rounds * many) throw new Error('not everybody was served')
+	const counts = [few, 10_000, many]
+	const measured = new Map<number, number[]>(counts.map((count) => [count, []]))
+	for (const count of counts) for (let warmUp = 0; warmUp < 3; warmUp++) turn(count)
+	const before = ParkedStatement.served
+	for (let round = 0; round < rounds; round++) for (const [count, costs] of measured) costs.push(turn(count))
+	if (ParkedStatement.served - before !== counts.length * rounds * many) throw new Error('not everybody was served')
 	scheduler.close()
-	report.say('The line alone, without promise, connection and query:')
-	report.table(
-		['parked at a time', 'callers a second'],
-		[few, many].map((count, index) => [count, digits(perSecond[index] ?? 0)]),
+	const cost = (count: number) => median(measured.get(count) ?? [])
+	report.say(
+		'Parking and releasing alone: the statement itself, the gate, the line, the deadline and the connection that comes back, without its',
 	)
-	report.atLeast(`callers parked and released a second by the line, ${digits(many)} at a time`, perSecond[1] ?? 0, leastPerSecond)
+	report.say(
+		`promise and the query that follows. Processor time, garbage collection included; median of ${rounds} rounds of ${digits(many)} callers.`,
+	)
+	report.table(
+		['parked at a time', 'parking and releasing, µs', 'callers a second'],
+		counts.map((count) => [count, digits(cost(count)), Math.round(1_000_000 / cost(count))]),
+	)
+	report.atLeast(`callers parked and released a second, ${digits(many)} at a time`, Math.round(1_000_000 / cost(many)), leastPerSecond)
+	report.atMost(`cost of a caller among ${digits(many)} / among ${digits(few)}`, cost(many) / cost(few), mostDifference)
+}
+
+function nobody(): void {}
+
+/** A statement of pg up to the moment when it would be sent. */
+class ParkedStatement extends PromisedStatement {
+	static served = 0
+
+	override attempt(): void {
+		ParkedStatement.served += 1
+	}
+}
+
+/** A pool of one connection, which is always in use until it comes back. */
+class OneConnection {
+	readonly capacity = 1
+	readonly #connection = {} as PgClient
+	#opened = 0
+	#ordered: ((connection: PgClient | undefined) => void) | undefined
+
+	readonly order = (done: (connection: PgClient | undefined) => void): void => {
+		this.#ordered = done
+	}
+
+	comesBack(): void {
+		const ordered = this.#ordered
+		this.#ordered = undefined
+		ordered?.(this.#connection)
+	}
+
+	open(done: (error: unknown, connection: PgClient | undefined) => void): () => void {
+		this.#opened = 1
+		done(undefined, this.#connection)
+		return nobody
+	}
+
+	idle(): number {
+		return 0
+	}
+
+	total(): number {
+		return this.#opened
+	}
+
+	isUsable(): boolean {
+		return true
+	}
+
+	take(): void {}
+	giveBack(): void {}
+	discard(): void {}
+	ask(): () => void {
+		return nobody
+	}
 }
 
 /** Processor time in microseconds. */
