@@ -77,8 +77,13 @@ export function tellOnce<C extends Command | undefined>(answer: Promise<Answer>,
 	const tell: QueryCallback = (error, rows, fields) => {
 		if (done !== undefined) return done(error, rows, fields)
 		if (error !== null && error !== undefined) return command?.emit('error', error)
-		command?.emit('fields', fields)
-		command?.emit('result', rows)
+		// Several statements have several answers, and rows come one by one.
+		const several = Array.isArray(fields) && fields.some((of) => of === undefined || Array.isArray(of))
+		const answers = several ? (rows as unknown[]).map((of, at) => [of, fields[at]]) : [[rows, fields]]
+		for (const [at, [of, named]] of answers.entries()) {
+			command?.emit('fields', named)
+			for (const row of Array.isArray(of) && named !== undefined ? of : [of]) command?.emit('result', row, at)
+		}
 		return undefined
 	}
 	const settle = (...told: Parameters<QueryCallback>) =>

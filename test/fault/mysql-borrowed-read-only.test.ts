@@ -120,6 +120,20 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(await at.ids()).toEqual([1, 2, 3])
 	})
 
+	test('a stream that is asked for meanwhile gives row by row', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		await readOnly(true)
+		const write = connection.query(insert(1))
+		await refused(pool)
+		const stream = (connection.connection as unknown as Connection).query('SELECT 1 AS id UNION ALL SELECT 2').stream()
+		await readOnly(false)
+		expect(await stream.toArray()).toEqual([{ id: 1 }, { id: 2 }])
+		await write
+		connection.release()
+		expect(await at.ids()).toEqual([1])
+	})
+
 	test('a lock that was taken by a value of mysql.raw is not lost', async () => {
 		const pool = at.wrap({}, { connectionLimit: 1 })
 		const connection = await pool.getConnection()
