@@ -2,9 +2,9 @@
 import { commitLedger } from 'holdfast'
 import { type Call, compare } from './support/paired-runs.ts'
 import { installPeers, peer } from './support/peers.ts'
-import { cpuPerCall, takenPerCall } from './support/per-call.ts'
+import { cpuPerCall, type Taken, takenPerCall } from './support/per-call.ts'
 import type { Report } from './support/report.ts'
-import { median, spread } from './support/statistics.ts'
+import { median, type Spread, spread } from './support/statistics.ts'
 import { openSubject, type ServerName, stubPool } from './support/subject.ts'
 import { digits } from './support/table.ts'
 
@@ -13,6 +13,7 @@ const concurrencies = [8, 40]
 const allPairs = 200
 const runMs = 60
 const leastRatio = 0.97
+const mostOverheadUs = 1
 const stubRuns = 31
 const stubCalls = 4_000
 
@@ -78,8 +79,28 @@ async function perCall(report: Report, on: ServerName): Promise<void> {
 	const sides = await stubSides(on)
 	report.say('Processor time per call on a pool whose client answers at the next tick, one call after the other, nothing fails;')
 	report.say(`median of ${stubRuns} runs of ${stubCalls} calls each, in turn. "More than bare" is paired, with its quartiles.`)
-	for (const [what, calls] of Object.entries(sides)) report.table(perCallHeads(what), await perCallRows(Object.entries(calls)))
+	for (const [what, calls] of Object.entries(sides)) {
+		const costs = await perCallCosts(Object.entries(calls))
+		report.table(
+			perCallHeads(what),
+			costs.map(({ name, us, over, timers, listeners }) => [
+				name,
+				digits(us),
+				digits(over.median),
+				`${digits(over.lower)} – ${digits(over.upper)}`,
+				timers,
+				listeners,
+			]),
+		)
+		const [bare, mine, ...peers] = costs
+		if (bare === undefined || mine === undefined || peers.length === 0) continue
+		report.atMost(`${what}: more than bare, µs`, mine.over.median, mostOverheadUs)
+		report.atMost(`${what}: more than bare, µs; the cheapest peer`, mine.over.median, Math.min(...peers.map(({ over }) => over.median)))
+		report.atMost(`${what}: timers and listeners that the bare call does not have`, beyond(mine, bare), 0)
+	}
 }
+
+const beyond = (mine: Taken, bare: Taken) => Math.max(0, mine.timers - bare.timers) + Math.max(0, mine.listeners - bare.listeners)
 
 const perCallHeads = (what: string) => [
 	what,
@@ -90,20 +111,32 @@ const perCallHeads = (what: string) => [
 	'listeners per call',
 ]
 
-async function perCallRows(sides: readonly [name: string, call: Call][]): Promise<(string | number)[][]> {
+/** What one side takes a call. */
+interface Cost extends Taken {
+	readonly name: string
+	readonly us: number
+	/** Beyond the first side. */
+	readonly over: Spread
+}
+
+async function perCallCosts(sides: readonly [name: string, call: Call][]): Promise<Cost[]> {
 	for (const [, call] of sides) await cpuPerCall(call, 10 * stubCalls)
 	const times = sides.map(() => [] as number[])
 	for (let run = 0; run < stubRuns; run++) {
-		for (const [index, [, call]] of sides.entries()) times[index]?.push(await cpuPerCall(call, stubCalls))
+		// Each begins as often as the others: who comes behind whom makes a difference.
+		for (let turn = 0; turn < sides.length; turn++) {
+			const index = (run + turn) % sides.length
+			const [, call] = sides[index] as (typeof sides)[number]
+			times[index]?.push(await cpuPerCall(call, stubCalls))
+		}
 	}
-	const rows: (string | number)[][] = []
+	const costs: Cost[] = []
 	for (const [index, [name, call]] of sides.entries()) {
 		const mine = times[index] ?? []
 		const over = spread(mine.map((each, run) => each - (times[0]?.[run] ?? 0)))
-		const { timers, listeners } = await takenPerCall(call, stubCalls)
-		rows.push([name, digits(median(mine)), digits(over.median), `${digits(over.lower)} – ${digits(over.upper)}`, timers, listeners])
+		costs.push({ name, us: median(mine), over, ...(await takenPerCall(call, stubCalls)) })
 	}
-	return rows
+	return costs
 }
 
 /** The same pool under each library, with its own way to retry; opossum is a breaker and does not. */
