@@ -165,6 +165,7 @@ export class PoolCore<C extends object> {
 
 	lost(connection: C): void {
 		this.#placed?.lost(connection)
+		this.policy.budget.lost()
 		this.#freshness.lost(connection)
 	}
 

@@ -96,7 +96,9 @@ export class Limit {
 		const ended = this.#committed + this.#lost
 		const enough = Math.max(leastEnded, leastEndedPerPlace * this.#value)
 		const isLong = ms >= shortestSpanMs && ended >= enough
-		if (isLong || (ms >= longestSpanMs && ended >= this.#value)) this.#judge(this.#committed / ms, ms, nowMs)
+		// What does less than half of what was done before need not be counted out.
+		const isLate = ms >= longestSpanMs || (ms >= shortestSpanMs && ms * (this.#rate ?? 0) * collapsed >= enough)
+		if (isLong || (isLate && ended >= this.#value)) this.#judge(this.#committed / ms, ms, nowMs)
 	}
 
 	#judge(rate: number, spanMs: number, nowMs: number): void {

@@ -5,6 +5,8 @@ import type { Endpoint } from './endpoint.ts'
 const mostBetween = 16
 // Half of all attempts, or more, are cut.
 const fewBetween = 2
+// Of the last few cuts, not the last: several statements of one kind are often cut in the same moment.
+const weight = 1 / 4
 
 /** The attempts of one pool that its own time limits have cut. */
 export class CutWork {
@@ -18,7 +20,7 @@ export class CutWork {
 
 	/** One was cut after so long, in milliseconds. `attempts`: how many the pool has begun by now. */
 	cut(attempts: number, afterMs: number): void {
-		this.#between = (this.#between + Math.min(attempts - this.#attempts, mostBetween)) / 2
+		this.#between += weight * (Math.min(attempts - this.#attempts, mostBetween) - this.#between)
 		this.#attempts = attempts
 		if (this.#between < fewBetween) this.#endpoint.overloaded(afterMs)
 	}

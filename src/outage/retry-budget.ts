@@ -72,7 +72,8 @@ class Tokens {
 	constructor(ratio: number, minPerMs: number, grantedForMs: number, nowMs: number) {
 		this.#ratio = ratio
 		this.#minPerMs = minPerMs
-		this.#mostGranted = minPerMs * grantedForMs
+		// One at least: what never comes together to a whole token is never granted.
+		this.#mostGranted = minPerMs === 0 ? 0 : Math.max(1, minPerMs * grantedForMs)
 		this.#granted = this.#mostGranted
 		this.#seenAtMs = nowMs
 	}
@@ -131,6 +132,8 @@ export class RetryBudget {
 	/** There was a failure since somebody got through last, and it is paid for. */
 	#isPaid = false
 	#paidAtMs = 0
+	/** A connection that had been made was lost since then: a crash. */
+	#isCrash = false
 
 	constructor(options: RetryBudgetOptions | false | undefined, nowMs: number) {
 		const { ratio = defaultRatio, minPerSecond = defaultMinPerSecond } = options || {}
@@ -165,15 +168,22 @@ export class RetryBudget {
 		if (this.#isPaid && nowMs - this.#paidAtMs >= outageMs) this.#connects.forgive()
 		this.#openedAtMs = nowMs
 		this.#isPaid = false
+		this.#isCrash = false
+	}
+
+	/** A connection that had been made was lost. */
+	lost(): void {
+		this.#isCrash = true
 	}
 
 	/**
 	 * Whether a caller whose connection attempt has failed may wait for another one. In an outage all may: the probes have a pace of their
 	 * own. While others get through, each further attempt is a retry. What fails before somebody gets through again is one outage, and paid
-	 * for once: a server that dies takes all attempts with it that are under way. One that lasts gets its token back.
+	 * for once: a server that dies takes all attempts with it that are under way. One that lasts gets its token back, and one that has also
+	 * taken connections with it costs none.
 	 */
 	mayConnectAgain(kind: FaultKind, nowMs: number): boolean {
-		if (this.#isOff || this.#isPaid || !mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
+		if (this.#isOff || this.#isPaid || this.#isCrash || !mayFlap.has(kind) || nowMs - this.#openedAtMs > flappingMs) return true
 		this.#isPaid = this.#connects.take(1, nowMs, this.calls)
 		this.#paidAtMs = nowMs
 		return this.#isPaid

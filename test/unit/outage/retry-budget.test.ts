@@ -130,3 +130,25 @@ test('who leaves before its token came leaves it to the others', () => {
 	for (let rerun = 0; rerun < 200; rerun++) budget.giveBack()
 	expect(budget.reserve('statement', 0, 60_000)).toBe(100)
 })
+
+test('a server that dies again and again, each time with the connections that were made, costs a lone caller nothing', () => {
+	const budget = new RetryBudget(undefined, 0)
+	for (let crash = 0; crash < 1_000; crash++) {
+		const nowMs = crash * 1_000
+		budget.opened(nowMs)
+		budget.lost()
+		expect(budget.mayConnectAgain('connection_refused', nowMs + 900)).toBe(true)
+	}
+})
+
+test('the least floor still grants a connection attempt now and then', () => {
+	const budget = new RetryBudget({ minPerSecond: 1 }, 0)
+	let granted = 0
+	for (let nowMs = 0; nowMs < 600_000; nowMs += 1_000) {
+		budget.opened(nowMs)
+		if (budget.mayConnectAgain('connection_lost', nowMs + 1)) granted += 1
+		budget.opened(nowMs + 2)
+	}
+	expect(granted).toBeGreaterThanOrEqual(9)
+	expect(granted).toBeLessThanOrEqual(11)
+})
