@@ -29,7 +29,8 @@ export function faultOfRefusal(pool: Refusing, client: PgClient, error: unknown,
 				// Another connection has met the same refusal before: this server has been promoted since.
 				if (pool.isStale(client)) return resolve({ ...fault, scope: 'connection', retryable: isUndone(fault) })
 				// It has changed back before it could be asked. Or somebody says READ ONLY in each of his transactions: once is enough to see that.
-				const mayWrite = writes === true && !lookedAgain.has(client)
+				// 0A000 says too much else.
+				const mayWrite = writes === true && fault.kind === 'read_only' && !lookedAgain.has(client)
 				if (mayWrite) lookedAgain.add(client)
 				return resolve(mayWrite ? { ...fault, retryable: isUndone(fault) } : fault)
 			}

@@ -182,6 +182,8 @@ test('what waits, and what is run again, over the connections beside a pool of r
 	await pool.query('INSERT INTO written VALUES (1)')
 	await at.cluster.caughtUp(at.replica, at.primary)
 	await at.primary.kill()
+	// What is sent before the client has seen it would be in doubt.
+	await until(() => pool.holdfast.stats().hosts?.find(({ role }) => role === 'primary')?.state !== 'up', { what: 'the loss' })
 	const writes = [2, 3].map((id) => pool.query('INSERT INTO written VALUES ($1)', [id]))
 	await until(() => pool.holdfast.stats().waiting === 2, { what: 'both writes to wait for a primary' })
 	await at.failOver()
