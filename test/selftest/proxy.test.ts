@@ -133,7 +133,7 @@ test('rejected connections are counted and reset', async () => {
 test('hanging connections stay in flight until they are cut, and the maximum is remembered', async () => {
 	await proxy.hangConnections()
 	const attempts = [failure(newClient().connect()), failure(newClient().connect())]
-	await until(() => proxy.inFlightAttempts === 2, { what: 'two attempts in flight' })
+	await until(() => proxy.maxInFlightAttempts === 2, { what: 'two attempts in flight' })
 	proxy.closeAll()
 	expect(await Promise.all(attempts)).toEqual(['Connection terminated unexpectedly', 'Connection terminated unexpectedly'])
 	await until(() => proxy.inFlightAttempts === 0, { what: 'no attempt in flight' })

@@ -75,6 +75,8 @@ export async function startProxy(options: ProxyOptions): Promise<FaultProxy> {
 	return proxy
 }
 
+const hearsWithinMs = 20
+
 class TcpProxy implements FaultProxy {
 	readonly host: string
 	attempts = 0
@@ -132,13 +134,23 @@ class TcpProxy implements FaultProxy {
 		this.attemptTimes.push(performance.now())
 		this.openConnections++
 		this.inFlightAttempts++
-		this.maxInFlightAttempts = Math.max(this.maxInFlightAttempts, this.inFlightAttempts)
 		let inFlight = true
+		const count = () => {
+			if (inFlight) this.maxInFlightAttempts = Math.max(this.maxInFlightAttempts, this.inFlightAttempts)
+		}
+		// Not at once: a busy process hears of a new connection before it hears that the one before was given up.
+		setTimeout(count, hearsWithinMs).unref()
 		const arrived = () => {
+			count()
+			if (inFlight) this.inFlightAttempts--
+			inFlight = false
+		}
+		const givenUp = () => {
 			if (inFlight) this.inFlightAttempts--
 			inFlight = false
 		}
 		client.on('error', () => {})
+		client.on('end', givenUp)
 		const link: Link =
 			this.#mode === 'forward'
 				? openLink({
