@@ -201,19 +201,15 @@ function startRows(
 	attempt.on('end', () => process.nextTick(ended))
 }
 
-/** A prepared statement: `pool.execute` has a callback always. */
-export class ExecuteStatement extends Statement {
-	readonly #values: unknown
+/** A statement whose callback is all that its caller has of it. */
+abstract class CalledBackStatement extends Statement {
+	protected readonly values: unknown
 	readonly #callback: QueryCallback
 
-	constructor(core: Connections, sql: unknown, values: unknown, callback: QueryCallback) {
-		super(core, sql)
-		this.#values = values
+	constructor(core: Connections, sql: unknown, values: unknown, callback: QueryCallback, call?: Call) {
+		super(core, sql, call)
+		this.values = values
 		this.#callback = callback
-	}
-
-	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
-		connection.execute(this.sql, this.#values, done)
 	}
 
 	protected override answer(_served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
@@ -221,22 +217,16 @@ export class ExecuteStatement extends Statement {
 	}
 }
 
-/** A query whose command nobody holds. */
-export class PlainStatement extends Statement {
-	readonly #values: unknown
-	readonly #callback: QueryCallback
-
-	constructor(core: Connections, sql: unknown, values: unknown, callback: QueryCallback, call?: Call) {
-		super(core, sql, call)
-		this.#values = values
-		this.#callback = callback
-	}
-
+/** A prepared statement: `pool.execute` has a callback always. */
+export class ExecuteStatement extends CalledBackStatement {
 	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
-		connection.query(this.sql, this.#values, done)
+		connection.execute(this.sql, this.values, done)
 	}
+}
 
-	protected override answer(_served: boolean, error: unknown, result?: unknown, fields?: unknown): void {
-		this.#callback(error, result, fields)
+/** A query whose command nobody holds. */
+export class PlainStatement extends CalledBackStatement {
+	protected override start(connection: Mysql2Connection, done: QueryCallback): void {
+		connection.query(this.sql, this.values, done)
 	}
 }

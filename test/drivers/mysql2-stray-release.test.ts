@@ -13,51 +13,37 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 describe.each(flavours)('%s', (flavour) => {
 	const setup = ground(flavour)
 
-	test('a connection that is released twice is lent to one of those who wait for it', async () => {
-		const { bare, wrapped } = await setup.both(
-			async (pool) => {
-				const held = await borrow(pool)
-				let lent = 0
-				const [first, second] = [borrow(pool), borrow(pool)]
-				for (const each of [first, second]) each.then(() => (lent += 1))
-				await turn()
-				held.release()
-				held.release()
-				const mine = await first
-				await answer(mine as never, 'SELECT 1')
-				const seen = lent
-				mine.release()
-				;(await second).release()
-				return seen
-			},
-			{ connectionLimit: 1 },
-		)
-		expect(wrapped).toBe(bare)
-		expect(bare).toBe(1)
-	})
-
-	test('nor is it lent twice where the next one asks between the two releases', async () => {
-		const { bare, wrapped } = await setup.both(
-			async (pool) => {
-				const held = await borrow(pool)
-				held.release()
-				let lent = 0
-				const first = borrow(pool)
-				held.release()
-				const second = borrow(pool)
-				for (const each of [first, second]) each.then(() => (lent += 1))
-				const mine = await first
-				await answer(mine as never, 'SELECT 1')
-				const seen = lent
-				mine.release()
-				;(await second).release()
-				return seen
-			},
-			{ connectionLimit: 1 },
-		)
-		expect(wrapped).toBe(bare)
-		expect(bare).toBe(1)
-	})
+	test.each(['before', 'between'] as const)(
+		'a connection that is released twice is lent to one of those who asked for it %s the releases',
+		async (when) => {
+			const { bare, wrapped } = await setup.both(
+				async (pool) => {
+					const held = await borrow(pool)
+					let lent = 0
+					const ask = async () => {
+						const mine = await borrow(pool)
+						lent += 1
+						return mine
+					}
+					if (when === 'between') held.release()
+					const first = ask()
+					if (when === 'between') held.release()
+					const second = ask()
+					await turn()
+					if (when === 'before') for (let times = 0; times < 2; times++) held.release()
+					const mine = await first
+					await answer(mine as never, 'SELECT 1')
+					const seen = lent
+					mine.release()
+					;(await second).release()
+					return seen
+				},
+				{ connectionLimit: 1 },
+			)
+			expect(wrapped).toBe(bare)
+			expect(bare).toBe(1)
+		},
+	)
 
 	test('a transaction of the pool keeps its connection to itself', async () => {
 		const pool = setup.wrapped({ connectionLimit: 1 })

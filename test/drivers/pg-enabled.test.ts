@@ -1,5 +1,5 @@
 /** Does `enabled: false` leave the bare pool as it is, crash behaviour included, while the added methods work? */
-import { holdfast } from 'holdfast/pg'
+import { type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { accidentMark } from '../support/leaks.ts'
@@ -69,11 +69,10 @@ test('transaction(), ready() and stats() work, and leave no listener behind', as
 	client.release()
 })
 
-test('a transaction that loses its connection does not end the process', async () => {
-	const pool = off({ max: 1 })
-	const accidents = accidentMark()
+/** A transaction whose first run loses its connection. Resolves with the number of its runs. */
+function losesConnection(pool: HoldfastPool): Promise<number> {
 	let runs = 0
-	const value = await pool.transaction(async (tx) => {
+	return pool.transaction(async (tx) => {
 		runs += 1
 		const { rows } = await tx.query('select pg_backend_pid() as pid')
 		if (runs === 1) {
@@ -82,7 +81,12 @@ test('a transaction that loses its connection does not end the process', async (
 		}
 		return runs
 	})
-	expect(value).toBe(2)
+}
+
+test('a transaction that loses its connection does not end the process', async () => {
+	const pool = off({ max: 1 })
+	const accidents = accidentMark()
+	expect(await losesConnection(pool)).toBe(2)
 	await accidents.assertNone()
 	accidents.stop()
 })
@@ -91,16 +95,7 @@ test('a transaction that waited its turn and loses its connection does not end t
 	const pool = off({ max: 1 })
 	const client = await pool.connect()
 	const accidents = accidentMark()
-	let runs = 0
-	const value = pool.transaction(async (tx) => {
-		runs += 1
-		const { rows } = await tx.query('select pg_backend_pid() as pid')
-		if (runs === 1) {
-			await setup.server.query(`select pg_terminate_backend(${rows[0].pid})`)
-			await tx.query('select 1')
-		}
-		return runs
-	})
+	const value = losesConnection(pool)
 	await until(() => pool.holdfast.stats().waiting === 1, { what: 'the transaction to wait' })
 	client.release()
 	expect(await value).toBe(2)
