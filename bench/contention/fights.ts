@@ -13,9 +13,9 @@ export const poolSize = 32
 // What is learnt in the first seconds is not what a server does all day. Nobody is ahead by it: every side has the same time.
 export const warmUpMs = 1_500
 export const measureMs = 3_000
-export const rounds = 2
+export const rounds = 3
 // Without hot rows, where a hundredth counts.
-const pairs = 12
+const pairs = 16
 const pairMs = 800
 export const hotRowCounts = [2, 10, 100, 1_000] as const
 const concurrencies = [1, 2, 4, 8, 16] as const

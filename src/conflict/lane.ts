@@ -1,4 +1,5 @@
 /** Do the transactions of this lane conflict so much that they must take turns, how many may run, and how long may one wait for a lock? */
+import type { FaultKind } from '../fault.ts'
 import { type End, Limit } from './limit.ts'
 import { Line } from './line.ts'
 
@@ -77,10 +78,9 @@ export class Lane {
 	 * `cutShort`: attempts of this transaction for which it was not long enough. `mayWaitLong`: this one must not be cut short.
 	 */
 	begin(cutShort: number, mayWaitLong: boolean): number | undefined {
-		const isCrowd = this.#turns === undefined && this.running > this.#proven
-		const firstMs = this.#turns?.lockWaitMs ?? (isCrowd ? crowdLockWaitMs : longestLockWaitMs)
-		const lockWaitMs = firstMs * lockWaitGrowth ** cutShort
-		if (mayWaitLong || lockWaitMs >= longestLockWaitMs || this.#patient === 0) {
+		const isCrowd = this.running > this.#proven
+		const lockWaitMs = (this.#turns?.lockWaitMs ?? crowdLockWaitMs) * lockWaitGrowth ** cutShort
+		if (mayWaitLong || !isCrowd || lockWaitMs >= longestLockWaitMs || this.#patient === 0) {
 			this.#patient += 1
 			return undefined
 		}
@@ -94,7 +94,7 @@ export class Lane {
 		this.#ended += 1
 		if (this.#overdue > 0 && startedAtMs < this.#overdueFromMs) this.#overdue -= 1
 		if (lockWaitMs === undefined) this.#patient -= 1
-		else if (this.#turns === undefined && committed) this.#prove()
+		else if (committed) this.#prove()
 	}
 
 	#prove(): void {
@@ -119,11 +119,13 @@ export class Lane {
 	}
 
 	/** An attempt was lost. From some number on, transactions take turns. */
-	lost(isDeadlock: boolean, nowMs: number): void {
+	lost(how: FaultKind, nowMs: number): void {
 		const since = this.#ended - this.#endedAtLoss
+		const isDeadlock = how === 'deadlock'
 		this.#endedAtLoss = this.#ended
-		this.#proving = { committed: 0, atOnce: 0 }
-		if (isDeadlock) this.#proven = harmlessAtOnce
+		// Who loses to a snapshot has waited for nobody.
+		if (how !== 'serialization_failure') this.#proving = { committed: 0, atOnce: 0 }
+		if (isDeadlock) this.#proven = this.#turns === undefined ? harmlessAtOnce : 0
 		this.#losses = this.#losses * 2 ** (-since / halfLife) + (isDeadlock ? deadlockWeight : 1)
 		if (this.#turns !== undefined || this.#losses < manyLosses) return
 		// Needed again soon after it was given up: then it was given up too soon.
@@ -131,7 +133,7 @@ export class Lane {
 		this.#turns = new Limit(nowMs)
 		this.limit = 1
 		this.#target = 1
-		this.#proven = harmlessAtOnce
+		this.#proven = 0
 	}
 
 	/** An attempt that began while turns were taken has ended. */
@@ -149,6 +151,7 @@ export class Lane {
 	/** Nobody takes turns any more. */
 	#stopTurns(): void {
 		this.#turns = undefined
+		this.#proven = Math.max(this.#proven, harmlessAtOnce)
 		this.#overdue = 0
 		this.#losses = 0
 		this.limit = Number.POSITIVE_INFINITY

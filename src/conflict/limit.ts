@@ -27,6 +27,9 @@ const clearLoss = 0.85
 // Twice as many have to do this much more, and half as many may do this much less: where it is all the same, fewer are in nobody's way.
 const worthwhileGain = 1.05
 const harmlessLoss = 0.97
+// One trial is one look at a noisy machine: so many are remembered. What differs from them more than noise does speaks for itself.
+const trialsRemembered = 4
+const surprising = 1.5
 // Above this share of lost attempts no more are let in, whatever the rates: other processes may suffer that we cannot see.
 const mostLostShare = 1 / 3
 // A rate that falls below this share of what it was is no noise: something has changed.
@@ -47,6 +50,7 @@ export class Limit {
 	#rate: number | undefined
 	/** The limit before this one, while this one is on trial. */
 	#before: number | undefined
+	readonly #doublings = new Map<number, Doubling>()
 	readonly #up = new Hold()
 	readonly #down = new Hold()
 	/** Attempts that began before this tell of another limit, or of a time when it was not used. */
@@ -61,6 +65,8 @@ export class Limit {
 	#committed = 0
 	#lost = 0
 	#wanted = false
+	/** Whether too many lost at the limit that is not on trial. */
+	#manyLost = false
 
 	constructor(nowMs: number) {
 		this.#fromMs = nowMs
@@ -88,17 +94,18 @@ export class Limit {
 		if (used) this.#workedMs += nowMs - (this.#usedAtMs ?? startedAtMs)
 		if (!used) return this.#pause(nowMs)
 		this.#usedAtMs = nowMs
-		if (startedAtMs < this.#fromMs) return
+		if (startedAtMs < this.#fromMs && this.#beganAtMs === undefined) return
 		this.#beganAtMs ??= startedAtMs
-		if (end === 'committed') this.#committed += 1
-		else this.#lost += 1
+		const share = startedAtMs >= this.#fromMs ? 1 : (nowMs - this.#fromMs) / (nowMs - startedAtMs)
+		if (end === 'committed') this.#committed += share
+		else this.#lost += share
 		const ms = this.#spentMs + nowMs - this.#beganAtMs
 		const ended = this.#committed + this.#lost
 		const enough = Math.max(leastEnded, leastEndedPerPlace * this.#value)
 		const isLong = ms >= shortestSpanMs && ended >= enough
 		// What does less than half of what was done before need not be counted out.
 		const isLate = ms >= longestSpanMs || (ms >= shortestSpanMs && ms * (this.#rate ?? 0) * collapsed >= enough)
-		if (isLong || (isLate && ended >= this.#value)) this.#judge(this.#committed / ms, ms, nowMs)
+		if (isLong || (isLate && ended >= this.#value)) this.#judge((this.#committed * (1 + this.#value / 2 / ended)) / ms, ms, nowMs)
 	}
 
 	#judge(rate: number, spanMs: number, nowMs: number): void {
@@ -115,7 +122,10 @@ export class Limit {
 		const isClear = gain > clearGain || gain < clearLoss
 		if (!isClear && spanMs < patience * shortestSpanMs) return
 		const tried = isRaise ? this.#up : this.#down
-		if (gain >= (isRaise ? worthwhileGain : harmlessLoss)) {
+		const doubling = this.#doubling(Math.min(before, this.#value))
+		doubling.measured(isRaise ? gain : 1 / gain)
+		const least = this.#manyLost ? collapsed : harmlessLoss
+		if (isRaise ? doubling.gain >= worthwhileGain : 1 / doubling.gain >= least) {
 			tried.forget()
 			// The next step in the other direction is the one that was just left.
 			const other = isRaise ? this.#down : this.#up
@@ -137,14 +147,25 @@ export class Limit {
 			this.#rate = rate
 			this.#up.forget()
 			this.#down.forget()
+			this.#doublings.clear()
 		}
 		const hasCollapsed = this.#rate !== undefined && rate < this.#rate * collapsed
 		// Where many lose it is a fight that has broken out, and no noise: half as many have to be better than that, not than it was before.
-		const isFight = hasCollapsed && lostShare > mostLostShare
+		this.#manyLost = lostShare > mostLostShare
+		const isFight = hasCollapsed && this.#manyLost
+		if (hasCollapsed) this.#doublings.clear()
 		this.#rate = this.#rate === undefined || isFight ? rate : 0.7 * this.#rate + 0.3 * rate
 		if (this.#value > 1 && (hasCollapsed || this.#workedMs >= this.#down.untilMs)) this.#try(this.#value / 2, nowMs)
-		else if (this.#wanted && this.#workedMs >= this.#up.untilMs && rate > 0 && lostShare <= mostLostShare) this.#try(this.#value * 2, nowMs)
+		else if (this.#wanted && this.#workedMs >= this.#up.untilMs && rate > 0 && !this.#manyLost) this.#try(this.#value * 2, nowMs)
 		else this.#measureAnew(nowMs)
+	}
+
+	#doubling(from: number): Doubling {
+		const known = this.#doublings.get(from)
+		if (known !== undefined) return known
+		const doubling = new Doubling()
+		this.#doublings.set(from, doubling)
+		return doubling
 	}
 
 	#try(value: number, nowMs: number): void {
@@ -166,10 +187,26 @@ export class Limit {
 
 	#measureAnew(nowMs: number): void {
 		this.#fromMs = nowMs
-		this.#beganAtMs = undefined
+		this.#beganAtMs = nowMs
 		this.#spentMs = 0
 		this.#committed = 0
 		this.#lost = 0
+	}
+}
+
+/** How many times as much twice as many get done: what the last trials, in either direction, have found. */
+class Doubling {
+	#gain = 1
+	#trials = 0
+
+	get gain(): number {
+		return this.#gain
+	}
+
+	measured(gain: number): void {
+		const isSurprise = gain > this.#gain * surprising || gain * surprising < this.#gain
+		this.#trials = isSurprise ? 1 : Math.min(this.#trials + 1, trialsRemembered)
+		this.#gain = this.#trials === 1 ? gain : this.#gain * (gain / this.#gain) ** (1 / this.#trials)
 	}
 }
 

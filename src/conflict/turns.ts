@@ -122,7 +122,7 @@ export class Turns {
 		const nowMs = this.#scheduler.clock.now()
 		this.#lastProgressMs = nowMs
 		lane.progressAtMs = nowMs
-		if (lost) lane.lost(how === 'deadlock', nowMs)
+		if (lost) lane.lost(how as FaultKind, nowMs)
 		if (startedAtMs !== undefined && (lost || how === 'committed')) lane.learn(lost ? 'lost' : 'committed', startedAtMs, nowMs)
 		if (lane.line.size === 0) this.#raiseNow(lane)
 		else if (lane.canRaise) this.#raiseSoon(lane, nowMs)

@@ -58,7 +58,7 @@ test('as many as have proven to do no harm are limited no more; 64 at once prove
 test('where somebody has lost it takes sixteen times as many to prove it, and a deadlock undoes the proof', () => {
 	const lane = new Lane()
 	prove(lane, 70, 1_024)
-	lane.lost(true, 0)
+	lane.lost('deadlock', 0)
 	prove(lane, 70, 16_000)
 	expect(crowd(lane, 3)).toEqual([undefined, undefined, 100])
 })
@@ -67,13 +67,35 @@ test('a loss now and then is no reason for turns; five in a row are, and so are 
 	const seldom = new Lane()
 	for (let loss = 0; loss < 10; loss++) {
 		prove(seldom, 70, 200)
-		seldom.lost(false, 0)
+		seldom.lost('serialization_failure', 0)
 	}
 	expect(seldom.narrow).toBe(false)
 	const often = new Lane()
-	for (let loss = 0; loss < 5; loss++) often.lost(false, 0)
+	for (let loss = 0; loss < 5; loss++) often.lost('serialization_failure', 0)
 	expect([often.narrow, often.limit]).toEqual([true, 1])
 	const deadlocked = new Lane()
-	for (let loss = 0; loss < 2; loss++) deadlocked.lost(true, 0)
+	for (let loss = 0; loss < 2; loss++) deadlocked.lost('deadlock', 0)
 	expect(deadlocked.narrow).toBe(true)
+})
+
+test('in turns too it is proven that so many do no harm; who loses to a snapshot has waited for nobody, a deadlock undoes it', () => {
+	const lane = new Lane()
+	lane.end(begin(lane), false)
+	for (let loss = 0; loss < 2; loss++) lane.lost('deadlock', 0)
+	const limited = () =>
+		crowd(lane, 4).map((lockWaitMs) => {
+			lane.end(lockWaitMs, true)
+			return lockWaitMs !== undefined
+		})
+	expect(limited()).toEqual([false, true, true, true])
+	prove(lane, 4, 16_000)
+	lane.lost('serialization_failure', 0)
+	prove(lane, 4, 381)
+	expect(limited()).toEqual([false, false, false, false])
+	lane.lost('deadlock', 0)
+	expect(limited()).toEqual([false, true, true, true])
+	prove(lane, 4, 16_000)
+	lane.lost('lock_timeout', 0)
+	prove(lane, 4, 381)
+	expect(limited()).toEqual([false, true, true, true])
 })

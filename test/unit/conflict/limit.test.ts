@@ -1,6 +1,7 @@
 /** How many transactions that conflict may run at once? The limit alone, told how attempts end. */
 import { expect, test } from 'vitest'
 import { Limit } from '../../../src/conflict/limit.ts'
+import { fakeClock } from '../../support/fake-clock.ts'
 
 /** A server where each of `n` transactions takes `takesMs(n)`, and the share `lost(n)` of them loses. */
 function play(limit: Limit, spans: number, { takesMs, lost = () => 0, wanted = true, fromMs = 0 }: Play): number {
@@ -109,6 +110,37 @@ test('a time without work is not held against it', () => {
 		nowMs = play(limit, 60, { takesMs, fromMs: nowMs + 10_000 })
 		expect(limit.value).toBeGreaterThan(2)
 	}
+})
+
+test('on a machine whose pace comes and goes it stays where the most gets done', () => {
+	const { random } = fakeClock({ seed: 5 })
+	const limit = new Limit(0)
+	const sums = new Map([1, 1.9, 2.4, 2.2, 1.6, 1].map((sum, step) => [2 ** step, sum]))
+	const attempts = new Map<number, number>()
+	let pace = 1
+	let left = 0
+	const takesMs = (running: number) => {
+		if (left-- <= 0) [pace, left] = [0.6 + 0.8 * random(), 1_500]
+		attempts.set(running, (attempts.get(running) ?? 0) + 1)
+		return (0.5 * pace * running) / (sums.get(running) ?? 0.5)
+	}
+	play(limit, 10_000, { takesMs })
+	const all = [...attempts.values()].reduce((sum, each) => sum + each)
+	expect((attempts.get(4) ?? 0) / all).toBeGreaterThan(0.85)
+})
+
+test('what had begun before the limit rose, and what has only begun, is not held against the higher limit', () => {
+	const limit = new Limit(0)
+	const sums = new Map([0.4, 0.7, 1, 1.2, 1.4, 1.1].map((sum, step) => [2 ** step, sum]))
+	// In a span as short as it may be, sixteen places have a quarter of their work on hand at its ends.
+	const seen: number[] = []
+	play(limit, 1_000, {
+		takesMs(running) {
+			seen.push(running)
+			return running / (sums.get(running) ?? 0.5)
+		},
+	})
+	expect(seen.filter((running) => running === 16).length / seen.length).toBeGreaterThan(0.8)
 })
 
 test('bursts that are each too short to be judged are judged together', () => {
