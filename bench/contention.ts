@@ -54,6 +54,13 @@ function contended(report: Report, what: string, hotRows: number, outcomes: read
 const best = (outcomes: readonly Outcome[], kind: Outcome['kind']): Outcome =>
 	outcomes.filter((each) => each.kind === kind).reduce((one, other) => (other.perSecond > one.perSecond ? other : one))
 
+/** Of the fixed concurrencies only the best, which is another one from fight to fight. */
+const drawn = (outcomes: readonly Outcome[]): readonly Outcome[] => [
+	...outcomes.filter(({ kind }) => kind === 'peer'),
+	{ ...best(outcomes, 'fixed'), name: 'the best fixed number at a time' },
+	...outcomes.filter(({ kind }) => kind === 'holdfast'),
+]
+
 /** Goodput and p99 against the number of hot rows, a row of panels for each isolation level. */
 function picture(report: Report, server: ServerName, fought: readonly Fought[]): void {
 	const arenas = [...new Set(fought.map(({ arena }) => arena))]
@@ -61,7 +68,7 @@ function picture(report: Report, server: ServerName, fought: readonly Fought[]):
 		const points = new Map<string, [number, number][]>()
 		for (const { arena: where, hotRows, outcomes } of fought) {
 			if (where !== arena || hotRows === undefined) continue
-			for (const outcome of outcomes) points.set(outcome.name, [...(points.get(outcome.name) ?? []), [hotRows, figure(outcome)]])
+			for (const outcome of drawn(outcomes)) points.set(outcome.name, [...(points.get(outcome.name) ?? []), [hotRows, figure(outcome)]])
 		}
 		return [...points].map(([name, at]) => ({ name, points: at }))
 	}
