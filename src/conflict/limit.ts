@@ -124,7 +124,9 @@ export class Limit {
 		const tried = isRaise ? this.#up : this.#down
 		const doubling = this.#doubling(Math.min(before, this.#value))
 		doubling.measured(isRaise ? gain : 1 / gain)
-		const least = this.#manyLost ? collapsed : harmlessLoss
+		// Among a few attempts of which most lose, one commit more or less is no measure.
+		const isGuess = this.#manyLost && this.#committed + this.#lost < leastEnded
+		const least = isGuess ? collapsed : harmlessLoss
 		if (isRaise ? doubling.gain >= worthwhileGain : 1 / doubling.gain >= least) {
 			tried.forget()
 			// The next step in the other direction is the one that was just left.

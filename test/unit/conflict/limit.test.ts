@@ -112,6 +112,20 @@ test('a time without work is not held against it', () => {
 	}
 })
 
+test('where two get more done than one, it stays at two, however many of their attempts lose', () => {
+	const limit = new Limit(0)
+	// InnoDB ends a deadlock at once: two of three are committed, in the time of one.
+	let atTwo = 0
+	const takesMs = (running: number) => {
+		if (running === 2) atTwo += 1
+		return running > 2 ? running : 0.5
+	}
+	const lost = (running: number) => (running > 1 ? 0.4 : 0)
+	play(limit, 1_000, { takesMs, lost })
+	// It is asked twice for each attempt.
+	expect(atTwo / 32_000).toBeGreaterThan(0.9)
+})
+
 test('on a machine whose pace comes and goes it stays where the most gets done', () => {
 	const { random } = fakeClock({ seed: 5 })
 	const limit = new Limit(0)
