@@ -4,11 +4,8 @@ import { runInNewContext } from 'node:vm'
 import { createScheduler } from 'holdfast'
 import { type HoldfastPool, holdfast } from 'holdfast/pg'
 import pg from 'pg'
-import { PgCore } from '../drivers/pg/core.ts'
-import { PromisedStatement } from '../drivers/pg/query.ts'
-import type { PgClient } from '../drivers/pg/shape.ts'
-import { createScheduler as ownScheduler } from '../src/index.ts'
 import { freePort } from '../test/support/free-port.ts'
+import { costOfLine, costOfLineInWorker } from './parking/line.ts'
 import type { Report } from './support/report.ts'
 import { median } from './support/statistics.ts'
 import { StubClient } from './support/stub-client.ts'
@@ -20,6 +17,7 @@ const rounds = 15
 const mostBytes = 300
 const leastPerSecond = 500_000
 const mostDifference = 1.2
+const roomyMb = 192
 
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as () => void
@@ -36,7 +34,7 @@ class BusyClient extends StubClient {
 }
 
 export async function run(report: Report): Promise<void> {
-	const { bytes, promise, resolvable } = await memory()
+	const { bytes, fewBytes, promise, resolvable } = await memory()
 	report.say('')
 	report.say(
 		`${digits(many)} calls of \`pool.query('select 1')\` park while the server refuses connections (heap in use, after garbage collection).`,
@@ -46,12 +44,14 @@ export async function run(report: Report): Promise<void> {
 		[
 			['a promise that nobody can settle', promise],
 			['a promise whose `resolve` is kept', resolvable],
-			['a parked `pool.query`, its promise included', bytes],
+			[`a parked \`pool.query\`, its promise included, among ${digits(few)}`, fewBytes],
+			[`the same among ${digits(many)}`, bytes],
 			['beyond the promise', bytes - promise],
 			['beyond the promise and its `resolve`', bytes - resolvable],
 		],
 	)
 	report.atMost('bytes of a parked caller beyond its promise', bytes - promise, mostBytes)
+	report.atMost(`bytes of a caller among ${digits(many)} / among ${digits(few)}`, bytes / fewBytes, mostDifference)
 	await pace(report)
 }
 
@@ -63,19 +63,20 @@ async function settled(): Promise<number> {
 	return process.memoryUsage().heapUsed
 }
 
-/** Bytes on the heap for each thing that `make` makes. */
-async function bytesEach(make: (index: number) => unknown): Promise<number> {
-	const kept = new Array<unknown>(many).fill(0)
+/** Bytes on the heap for each of `count` things that `make` makes. */
+async function bytesEach(count: number, make: (index: number) => unknown): Promise<number> {
+	const kept = new Array<unknown>(count).fill(0)
 	const before = await settled()
-	for (let index = 0; index < many; index++) kept[index] = make(index)
-	const bytes = ((await settled()) - before) / many
-	return kept.length === many ? bytes : Number.NaN
+	for (let index = 0; index < count; index++) kept[index] = make(index)
+	const bytes = ((await settled()) - before) / count
+	return kept.length === count ? bytes : Number.NaN
 }
 
 async function memory() {
-	const promise = await bytesEach(() => new Promise(() => {}))
+	const promise = await bytesEach(many, () => new Promise(() => {}))
 	const resolves = new Array<unknown>(many).fill(0)
 	const resolvable = await bytesEach(
+		many,
 		(index) =>
 			new Promise((resolve) => {
 				resolves[index] = resolve
@@ -90,16 +91,15 @@ async function memory() {
 	// The endpoint is known to be down before anybody is counted.
 	pool.query('select 1').catch(() => {})
 	while (pool.holdfast.stats().endpoint.state !== 'down') await new Promise((resolve) => setTimeout(resolve, 10))
-	const bytes = await bytesEach(() => {
-		const parked = pool.query('select 1')
-		return parked
-	})
+	const park = () => pool.query('select 1')
+	const fewBytes = await bytesEach(few, park)
+	const bytes = await bytesEach(many, park)
 	process.on('unhandledRejection', ignoreClosed)
 	scheduler.close()
 	await new Promise((resolve) => setTimeout(resolve, 100))
 	process.removeListener('unhandledRejection', ignoreClosed)
 	await pool.end()
-	return { bytes, promise, resolvable }
+	return { bytes, fewBytes, promise, resolvable }
 }
 
 function ignoreClosed(error: unknown): void {
@@ -148,102 +148,30 @@ async function pace(report: Report): Promise<void> {
 		]),
 	)
 	await pool.end()
-	gate(report)
+	await line(report)
 }
 
 /** The scheduler's own part: a statement asks for a connection, parks, and gets one. Its promise and its query are left out. */
-function gate(report: Report): void {
-	const source = new OneConnection()
-	const scheduler = ownScheduler()
-	const facts = { source, address: 'nowhere', busyTimeoutMs: undefined, busyTimeoutError: () => new Error('nobody is late here') }
-	const core = new PgCore(facts, { scheduler })
-	const park = () => new ParkedStatement(core, 'select 1', undefined, nobody).run()
-	park()
-	const turn = (count: number): number => {
-		gc()
-		const start = process.cpuUsage()
-		for (let left = many; left > 0; left -= count) {
-			for (let index = 0; index < count; index++) park()
-			if (core.waiting !== count) throw new Error('not everybody is parked')
-			while (core.waiting > 0) source.comesBack()
-		}
-		const { user, system } = process.cpuUsage(start)
-		return (user + system) / many
-	}
+async function line(report: Report): Promise<void> {
 	const counts = [few, 10_000, many]
-	const measured = new Map<number, number[]>(counts.map((count) => [count, []]))
-	for (const count of counts) for (let warmUp = 0; warmUp < 3; warmUp++) turn(count)
-	const before = ParkedStatement.served
-	for (let round = 0; round < rounds; round++) for (const [count, costs] of measured) costs.push(turn(count))
-	if (ParkedStatement.served - before !== counts.length * rounds * many) throw new Error('not everybody was served')
-	scheduler.close()
-	const cost = (count: number) => median(measured.get(count) ?? [])
+	const cost = costOfLine(counts, many, rounds)
+	const roomy = await costOfLineInWorker(counts, many, rounds, roomyMb)
 	report.say(
 		'Parking and releasing alone: the statement itself, the gate, the line, the deadline and the connection that comes back, without its',
 	)
 	report.say(
 		`promise and the query that follows. Processor time, garbage collection included; median of ${rounds} rounds of ${digits(many)} callers.`,
 	)
+	report.say('What waits while new objects are made is moved twice by the garbage collector, unless the young generation has room for all')
+	report.say(`that waits (\`--max-semi-space-size\`; here a young generation of ${roomyMb} MB in a worker).`)
 	report.table(
-		['parked at a time', 'parking and releasing, µs', 'callers a second'],
-		counts.map((count) => [count, digits(cost(count)), Math.round(1_000_000 / cost(count))]),
+		['parked at a time', 'parking and releasing, µs', 'callers a second', 'µs in a roomy young generation'],
+		counts.map((count) => [count, digits(cost(count)), Math.round(1_000_000 / cost(count)), digits(roomy(count))]),
 	)
 	report.atLeast(`callers parked and released a second, ${digits(many)} at a time`, Math.round(1_000_000 / cost(many)), leastPerSecond)
-	report.atMost(`cost of a caller among ${digits(many)} / among ${digits(few)}`, cost(many) / cost(few), mostDifference)
-}
-
-function nobody(): void {}
-
-/** A statement of pg up to the moment when it would be sent. */
-class ParkedStatement extends PromisedStatement {
-	static served = 0
-
-	override attempt(): void {
-		ParkedStatement.served += 1
-	}
-}
-
-/** A pool of one connection, which is always in use until it comes back. */
-class OneConnection {
-	readonly capacity = 1
-	readonly #connection = {} as PgClient
-	#opened = 0
-	#ordered: ((connection: PgClient | undefined) => void) | undefined
-
-	readonly order = (done: (connection: PgClient | undefined) => void): void => {
-		this.#ordered = done
-	}
-
-	comesBack(): void {
-		const ordered = this.#ordered
-		this.#ordered = undefined
-		ordered?.(this.#connection)
-	}
-
-	open(done: (error: unknown, connection: PgClient | undefined) => void): () => void {
-		this.#opened = 1
-		done(undefined, this.#connection)
-		return nobody
-	}
-
-	idle(): number {
-		return 0
-	}
-
-	total(): number {
-		return this.#opened
-	}
-
-	isUsable(): boolean {
-		return true
-	}
-
-	take(): void {}
-	giveBack(): void {}
-	discard(): void {}
-	ask(): () => void {
-		return nobody
-	}
+	const growth = `cost of a caller among ${digits(many)} / among ${digits(few)}`
+	report.atMost(growth, cost(many) / cost(few), mostDifference)
+	report.atMost(`${growth}, in a roomy young generation`, roomy(many) / roomy(few), mostDifference)
 }
 
 /** Processor time in microseconds. */
