@@ -1,19 +1,21 @@
-/** What do parking and releasing alone cost, without a promise and a query: in this thread, or in one whose young generation is as large as asked for? */
-import { once } from 'node:events'
+/** What do parking and releasing alone cost, without a promise and a query? */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { PgCore } from '../../drivers/pg/core.ts'
 import { PromisedStatement } from '../../drivers/pg/query.ts'
 import type { PgClient } from '../../drivers/pg/shape.ts'
 import { createScheduler } from '../../src/index.ts'
 import { median } from '../support/statistics.ts'
 
-/** Processor time of one caller in microseconds, where so many are parked at a time. */
-export type CostOf = (count: number) => number
+/** So many callers in each round, parked in groups of each of the counts. */
+export interface Rounds {
+	readonly counts: readonly number[]
+	readonly callers: number
+	readonly rounds: number
+}
 
-/** `callers` in each round, in groups of each of the counts; the median of the rounds. */
-export function costOfLine(counts: readonly number[], callers: number, rounds: number): CostOf {
+/** Processor time of one caller in microseconds for each of the counts, the median of the rounds. */
+export function costOfLine({ counts, callers, rounds }: Rounds): readonly number[] {
 	setFlagsFromString('--expose-gc')
 	const gc = runInNewContext('gc') as () => void
 	const source = new OneConnection()
@@ -39,25 +41,7 @@ export function costOfLine(counts: readonly number[], callers: number, rounds: n
 	for (let round = 0; round < rounds; round++) for (const [count, costs] of measured) costs.push(turn(count))
 	if (ParkedStatement.served - before !== counts.length * rounds * callers) throw new Error('not everybody was served')
 	scheduler.close()
-	return (count) => median(measured.get(count) ?? [])
-}
-
-interface Order {
-	readonly counts: readonly number[]
-	readonly callers: number
-	readonly rounds: number
-}
-
-/** The same in a worker with a young generation of so many megabytes. */
-export async function costOfLineInWorker(counts: readonly number[], callers: number, rounds: number, youngMb: number): Promise<CostOf> {
-	const order: Order = { counts, callers, rounds }
-	const worker = new Worker(new URL(import.meta.url), {
-		workerData: order,
-		resourceLimits: { maxYoungGenerationSizeMb: youngMb },
-	})
-	const [costs] = (await once(worker, 'message')) as [number[]]
-	await worker.terminate()
-	return (count) => costs[counts.indexOf(count)] ?? Number.NaN
+	return counts.map((count) => median(measured.get(count) ?? []))
 }
 
 function nobody(): void {}
@@ -112,9 +96,4 @@ class OneConnection {
 	ask(): () => void {
 		return nobody
 	}
-}
-
-if (!isMainThread) {
-	const { counts, callers, rounds } = workerData as Order
-	parentPort?.postMessage(counts.map(costOfLine(counts, callers, rounds)))
 }
