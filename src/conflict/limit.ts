@@ -30,6 +30,8 @@ const harmlessLoss = 0.97
 // One trial is one look at a noisy machine: so many are remembered. What differs from them more than noise does speaks for itself.
 const trialsRemembered = 4
 const surprising = 1.5
+// Nothing at all is no number to reckon with.
+const mostGain = 16
 // Above this share of lost attempts no more are let in, whatever the rates: other processes may suffer that we cannot see.
 const mostLostShare = 1 / 3
 // A rate that falls below this share of what it was is no noise: something has changed.
@@ -50,10 +52,11 @@ export class Limit {
 	#rate: number | undefined
 	/** The limit before this one, while this one is on trial. */
 	#before: number | undefined
+	/** From so many places to twice as many. */
 	readonly #doublings = new Map<number, Doubling>()
 	readonly #up = new Hold()
 	readonly #down = new Hold()
-	/** Attempts that began before this tell of another limit, or of a time when it was not used. */
+	/** Attempts that began before this were partly under another limit, or in a time when it was not used. */
 	#fromMs: number
 	/** Since when the span that is judged goes on without a pause. */
 	#beganAtMs: number | undefined
@@ -105,7 +108,10 @@ export class Limit {
 		const isLong = ms >= shortestSpanMs && ended >= enough
 		// What does less than half of what was done before need not be counted out.
 		const isLate = ms >= longestSpanMs || (ms >= shortestSpanMs && ms * (this.#rate ?? 0) * collapsed >= enough)
-		if (isLong || (isLate && ended >= this.#value)) this.#judge((this.#committed * (1 + this.#value / 2 / ended)) / ms, ms, nowMs)
+		if (!isLong && !(isLate && ended >= this.#value)) return
+		// Each place has half of an attempt behind it that has not ended yet.
+		const committed = this.#committed * (1 + this.#value / 2 / ended)
+		this.#judge(committed / ms, ms, nowMs)
 	}
 
 	#judge(rate: number, spanMs: number, nowMs: number): void {
@@ -205,7 +211,8 @@ class Doubling {
 		return this.#gain
 	}
 
-	measured(gain: number): void {
+	measured(found: number): void {
+		const gain = Math.min(Math.max(found, 1 / mostGain), mostGain)
 		const isSurprise = gain > this.#gain * surprising || gain * surprising < this.#gain
 		this.#trials = isSurprise ? 1 : Math.min(this.#trials + 1, trialsRemembered)
 		this.#gain = this.#trials === 1 ? gain : this.#gain * (gain / this.#gain) ** (1 / this.#trials)

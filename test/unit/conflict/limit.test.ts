@@ -185,6 +185,15 @@ test('when a fight breaks out that stops all but one dead, it comes down, whatev
 	expect(limit.value).toBe(1)
 })
 
+test('where two get nothing done again and again, it rises all the same once they do', () => {
+	const limit = new Limit(0)
+	const stuck = { takesMs: (running: number) => (running > 1 ? 100 : 1), lost: (running: number) => (running > 1 ? 1 : 0) }
+	const nowMs = play(limit, 20_000, stuck)
+	expect(limit.value).toBe(1)
+	play(limit, 4_000, { takesMs: () => 1, fromMs: nowMs })
+	expect(limit.value).toBeGreaterThan(8)
+})
+
 test('where nobody commits, at any limit, it comes down, and rises again when they do', () => {
 	const limit = new Limit(0)
 	let nowMs = play(limit, 400, { takesMs: () => 5 })
