@@ -1,5 +1,6 @@
 /** What does one look at the server show? A connection attempt of its own, under the rule of one attempt at a time, with a question after it. */
 import { classify } from '../classify/classify.ts'
+import { areCredentials } from '../outage/credentials.ts'
 import type { Endpoint, Permit } from '../outage/endpoint.ts'
 import type { Scheduler } from '../outage/scheduler.ts'
 import type { Links, Sights } from './links.ts'
@@ -11,6 +12,8 @@ export type Seen<C extends object> =
 	| { readonly what: 'silence' }
 	/** The server, or somebody in its place, has answered, but not the question. */
 	| { readonly what: 'nothing' }
+	/** It takes these credentials no more. */
+	| { readonly what: 'refusal' }
 
 // A process that was busy finds the answer and the end of the time limit at once, and must read before it judges. So the limit has slices, and
 // one that ends late is waited for again.
@@ -60,7 +63,7 @@ export function look<C extends object>(
 			permit.abandoned()
 		} else if (fault.retryable) permit.failed(fault, error)
 		else permit.refused()
-		return { what: 'nothing' }
+		return { what: areCredentials(fault) ? 'refusal' : 'nothing' }
 	}
 	giveUp = links.look(connections, {
 		connected() {

@@ -51,6 +51,8 @@ export class Lookout<C extends object> implements Seeker {
 	#isResolving = false
 	// The address leads to several servers, or has done so: one that does not know a connection proves nothing.
 	#several = false
+	/** The connections that there were when a look was refused for wrong credentials: until there is another one, nobody may look. */
+	#refusedWith: WeakSet<C> | undefined
 	#endLook: (() => void) | undefined
 
 	constructor(links: Links<C>, pool: Watched, halfOpenAfterMs: number) {
@@ -164,11 +166,19 @@ export class Lookout<C extends object> implements Seeker {
 		if (!isAny(overdue)) return
 		for (const { connection } of overdue) this.#links.keepAlive(connection, true)
 		if (this.#isUnreachable()) this.#cutOnceResolved(overdue)
-		else if (!this.#isLooking) {
+		else if (!this.#isLooking && this.#mayLook()) {
 			this.#isLooking = true
 			this.#sought = this.#endpoint
 			this.#sought.seek(this)
 		}
+	}
+
+	/** Looks that are refused again and again would lock the account. */
+	#mayLook(): boolean {
+		const refused = this.#refusedWith
+		if (refused !== undefined && [...this.#links.connections()].every((connection) => refused.has(connection))) return false
+		this.#refusedWith = undefined
+		return true
 	}
 
 	/** Those attempts may wait for a name server instead: that says nothing of this one. */
@@ -196,6 +206,7 @@ export class Lookout<C extends object> implements Seeker {
 			for (const wait of asked) this.#cut(wait, 'the server cannot be reached')
 			return
 		}
+		if (seen.what === 'refusal') this.#refusedWith = new WeakSet(this.#links.connections())
 		if (seen.what === 'answer' && this.#missesLiving(seen.sights, beganAtMs)) this.#several = true
 		for (const wait of asked) {
 			wait.askedAtMs = this.#now()

@@ -3,14 +3,14 @@ import type { ConnectionSource } from '../contract.ts'
 import type { HoldfastError } from '../errors.ts'
 import type { Fault } from '../fault.ts'
 import { faultOfOpening } from '../session/hook-faults.ts'
-import { areCredentials } from './credentials.ts'
+import { Refusals } from './credentials.ts'
 import { hopelessError, overloadError, tooLateError } from './describe.ts'
 import type { Ending } from './ending.ts'
 import type { Endpoint, Permit, Seeker } from './endpoint.ts'
 import type { Freshness } from './freshness.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import type { Scheduler } from './scheduler.ts'
-import { UnderWay } from './underway.ts'
+import { tryToOpen, UnderWay } from './underway.ts'
 import { type Request, tell, WaitingList, type WaitingRules } from './waiting-list.ts'
 
 export interface CheckoutLimits<C extends object> extends Pick<WaitingRules, 'signal' | 'busyTimeoutMs' | 'busyTimeoutError'> {
@@ -29,6 +29,7 @@ export class Checkout<C extends object> implements Seeker {
 	readonly #budget: RetryBudget
 	readonly #freshness: Freshness<C>
 	readonly #underWay: UnderWay
+	readonly #refusals: Refusals
 	// What is on its way: idle connections asked for, which the pool still counts as idle, for callers outside the line and in it;
 	// connections that are being asked whether they live; new ones.
 	#claimed = 0
@@ -46,6 +47,7 @@ export class Checkout<C extends object> implements Seeker {
 		this.#freshness = limits.freshness
 		this.#budget = scheduler.budget(endpoint)
 		this.#underWay = new UnderWay(scheduler, endpoint.probeTimeoutMs)
+		this.#refusals = new Refusals(scheduler, endpoint, () => this.#pump())
 		this.#line = new WaitingList(scheduler, {
 			...limits,
 			isBusy: () => endpoint.state === 'up',
@@ -95,13 +97,14 @@ export class Checkout<C extends object> implements Seeker {
 		if (this.#wanted() <= 0 || this.#source.total() >= this.#source.capacity) return false
 		this.#opening += 1
 		this.#underWay.begin<[error: unknown, connection: C | undefined]>(
-			(done) => this.#tryToOpen(done),
+			(done) => tryToOpen(this.#source, done),
 			(error, connection) => {
 				this.#opening -= 1
 				if (this.#ending.error !== undefined) this.#openedTooLate(permit, connection)
 				else if (connection === undefined) this.#openFailed(permit, error)
 				else {
 					this.#freshness.seen(connection, this.#freshness.now())
+					this.#refusals.opened()
 					// Served before the gate hears of it: it would open a second connection for the same caller.
 					this.#serve(connection)
 					this.#budget.opened(this.#scheduler.clock.now())
@@ -111,16 +114,6 @@ export class Checkout<C extends object> implements Seeker {
 			},
 		)
 		return true
-	}
-
-	/** A driver that throws instead of calling back must not keep the permit, and with it everybody. */
-	#tryToOpen(done: (error: unknown, connection: C | undefined) => void): () => void {
-		try {
-			return this.#source.open(done)
-		} catch (error) {
-			done(error, undefined)
-			return () => {}
-		}
 	}
 
 	#openFailed(permit: Permit, error: unknown): void {
@@ -135,7 +128,7 @@ export class Checkout<C extends object> implements Seeker {
 			tell(refused, error, undefined)
 		} else {
 			// Most refusals concern the caller at the head. A wrong password hits all whom no other connection could serve: it is tried once.
-			const hitsAll = areCredentials(fault) && this.#source.total() <= this.#opening
+			const hitsAll = this.#refusals.hitAll(fault, this.#source.total() - this.#opening)
 			const refused = [this.#line.shift()]
 			while (hitsAll && this.#line.size > 0) refused.push(this.#line.shift())
 			permit.refused()
@@ -239,6 +232,7 @@ export class Checkout<C extends object> implements Seeker {
 	#isIdle(): boolean {
 		if (this.#line.size > 0) return false
 		this.#endpoint.forgo(this)
+		this.#refusals.rest()
 		// Or the next connection that comes back would be taken out for nobody, and the pool say until then that somebody waits.
 		if (this.#ordered && this.#source.recall?.()) this.#ordered = false
 		return true
@@ -251,7 +245,8 @@ export class Checkout<C extends object> implements Seeker {
 	/** Connections that have to be opened. While the endpoint is not up, an attempt decides sooner than a question over a silent link. */
 	#wanted(): number {
 		const asked = this.#endpoint.state === 'up' ? this.#asking : 0
-		return this.#line.size - this.#fetching - this.#opening - asked
+		const wanted = this.#line.size - this.#fetching - this.#opening - asked
+		return wanted > 0 && this.#refusals.holdBack(this.#source.total() - this.#opening) ? 0 : wanted
 	}
 
 	/** True if it may be handed out without asking. */
@@ -295,6 +290,7 @@ export class Checkout<C extends object> implements Seeker {
 		this.#endpoint.leave(this)
 		for (let request = this.#line.shift(); request !== undefined; request = this.#line.shift()) tell(request, error, undefined)
 		this.#underWay.end()
+		this.#refusals.rest()
 		this.#scheduler.release(this.#endpoint)
 	}
 }

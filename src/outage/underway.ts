@@ -1,4 +1,5 @@
 /** What waits for the server's answer, and for how long at most? Connection attempts and questions have a time limit of their own. */
+import type { ConnectionSource } from '../contract.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** What one pool has under way. Nothing of it outlives the limit or the pool: a silent server must not hold it for ever. */
@@ -31,5 +32,18 @@ export class UnderWay {
 	/** Gives everything up. */
 	end(): void {
 		for (const giveUp of [...this.#giveUps]) giveUp()
+	}
+}
+
+/** A driver that throws instead of calling back must not keep the permit, and with it everybody. */
+export function tryToOpen<C extends object>(
+	source: ConnectionSource<C>,
+	done: (error: unknown, connection: C | undefined) => void,
+): () => void {
+	try {
+		return source.open(done)
+	} catch (error) {
+		done(error, undefined)
+		return () => {}
 	}
 }

@@ -159,6 +159,18 @@ test.each(['refuses', 'is a pooler'] as const)('a server that %s has answered, a
 	expect(link.cutBy).toBeUndefined()
 })
 
+test('a look that is refused for wrong credentials is not taken again before there is another connection', async () => {
+	const { clock, links, link, send, state } = watched()
+	state.manner = 'knows no password'
+	send(link)
+	await clock.advance(60_000)
+	expect({ looks: state.looks, cutBy: link.cutBy }).toEqual({ looks: 1, cutBy: undefined })
+	state.manner = says('idle')
+	links.push({ awaited: undefined, bytes: 0, cutBy: undefined, keptAlive: false })
+	await clock.advance(detectionMs)
+	expect(link.cutBy).toMatchObject({ code: 'HOLDFAST_LINK_LOST' })
+})
+
 test('that connections could not be made some time ago is no proof of anything', async () => {
 	const { clock, link, send, endpoint } = watched()
 	const fault = { kind: 'connect_timeout', scope: 'endpoint', outcome: 'not_sent', retryable: true, code: 'ETIMEDOUT', reason: '' } as const

@@ -18,6 +18,7 @@ export type Manner =
 	| 'is silent'
 	| 'refuses'
 	| 'is full'
+	| 'knows no password'
 	| 'is a pooler'
 	| { readonly server?: string; readonly says: (link: FakeLink) => Sight | undefined }
 
@@ -25,6 +26,7 @@ export const says = (presence: Sight['presence'], ageMs?: number): Manner => ({ 
 
 const refused = () => Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:5432'), { code: 'ECONNREFUSED', syscall: 'connect' })
 const full = () => Object.assign(new Error('Too many connections'), { code: 'ER_CON_COUNT_ERROR', errno: 1040 })
+const unknown = () => Object.assign(new Error('password authentication failed'), { code: '28P01', severity: 'FATAL', routine: 'fake' })
 const timedOut = () => Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' })
 const greetingBytes = 100
 
@@ -68,6 +70,7 @@ function poolOn(clock: FakeClock, scheduler: Scheduler, count: number, host: str
 		if (manner === 'is silent') return
 		if (manner === 'refuses') return on.done(refused(), undefined)
 		if (manner === 'is full') return on.done(full(), undefined)
+		if (manner === 'knows no password') return on.done(unknown(), undefined)
 		on.connected()
 		if (manner === 'is a pooler') return on.done(undefined, undefined)
 		const of = new Map<FakeLink, Sight>()

@@ -316,6 +316,53 @@ test('a wrong password goes to the caller at the head alone where connections in
 	expect(callers[2]?.connection).toBeDefined()
 })
 
+test('as long as a pool has connections, wrong credentials are tried once in a while: one caller is told each time, the others wait for those', async () => {
+	const { clock, pool, server, callers, warm, expectQuiet } = stage({ capacity: 3 })
+	await warm(1)
+	const holder = pool.ask()
+	await clock.advance(0)
+	server.manner = 'knows no password'
+	for (let each = 0; each < 100; each++) pool.ask()
+	await clock.advance(12_000)
+	// After 0, 1, 3 and 7 seconds.
+	expect(server.attempts).toHaveLength(4)
+	expect(callers.filter(({ error }) => error !== undefined)).toHaveLength(4)
+	pool.bringBack(holder)
+	await clock.advance(0)
+	const next = callers[5]
+	expect(next?.connection).toBeDefined()
+	server.manner = 'accepts'
+	await clock.advance(4_000)
+	expect(pool.source.total()).toBe(3)
+	// Connections of before an outage are handed to nobody, though their borrowers may keep them.
+	server.kill('refuses')
+	const borrower = callers.find(({ connection }) => connection !== undefined)
+	if (borrower !== undefined) pool.bringBack(borrower)
+	await clock.advance(100)
+	server.manner = 'knows no password'
+	const before = server.attempts.length
+	await clock.advance(1_000)
+	expect(callers.every(({ told }) => told === 1)).toBe(true)
+	expect(server.attempts).toHaveLength(before + 1)
+	expectQuiet()
+})
+
+test('a pool that leaves its credentials alone for a while leaves nothing behind when its callers go, or when it ends', async () => {
+	const { clock, pool, server, warm, expectQuiet } = stage({ capacity: 3 })
+	await warm(1)
+	pool.ask()
+	await clock.advance(0)
+	server.manner = 'knows no password'
+	for (let each = 0; each < 3; each++) pool.ask({ deadlineMs: 500 })
+	await clock.advance(501)
+	expectQuiet()
+	for (let each = 0; each < 3; each++) pool.ask()
+	await clock.advance(100)
+	pool.core.end()
+	await clock.advance(0)
+	expectQuiet()
+})
+
 test('a caller that gets a wrong password waits for no backoff', async () => {
 	const { clock, pool, server } = stage()
 	server.manner = 'knows no password'

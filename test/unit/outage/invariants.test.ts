@@ -142,7 +142,9 @@ class World {
 			const out = this.holders().some(({ pool }) => pool.source === source)
 			const underWay =
 				server.inFlight > 0 || source.total() > source.idle() + this.holders().filter(({ pool }) => pool.source === source).length
-			const planned = endpoint.state === 'down' && scheduler.stats().waits > 0
+			// A pool with connections leaves credentials alone for a while that were refused.
+			const isHeldBack = out && server.attempts.some(({ manner }) => manner === 'knows no password')
+			const planned = (endpoint.state === 'down' || isHeldBack) && scheduler.stats().waits > 0
 			// An idle connection is left alone only while others are asked for those who wait.
 			const idle = server.asking === 0 ? source.idle() : 0
 			expect({ idle, someHope: underWay || planned || (out && source.total() >= source.capacity) }).toEqual({ idle: 0, someHope: true })
