@@ -1,4 +1,5 @@
 /** Has somebody further in retried this already? Then nobody further out does: attempts never multiply. */
+import { wrappedBy } from '../classify/unwrap.ts'
 
 // Counts instead of a clock: only which came first matters.
 let errorsSpent = 0
@@ -28,7 +29,20 @@ export function disclaim(error: unknown): void {
 	if (typeof error === 'object' && error !== null && claimed.delete(error)) spent.delete(error)
 }
 
-/** Whether that was so within the attempt: an error object that is thrown again and again tells nothing of the next one. */
-export function wasSpentSince(before: number, error: unknown): boolean {
-	return typeof error === 'object' && error !== null && (spent.get(error) ?? 0) > before
+// Errors wrap each other a few levels deep. Beyond that it is an attack.
+const mostErrors = 64
+
+/**
+ * Whether that was so within the attempt, of the error or of one that it wraps: an error object that is thrown again and again tells nothing
+ * of the next one. Those in `except` do not count.
+ */
+export function wasSpentSince(before: number, error: unknown, except?: ReadonlySet<unknown>): boolean {
+	// A Set also goes through what is added on the way.
+	const chain = new Set([error])
+	for (const each of chain) {
+		if (typeof each !== 'object' || each === null || except?.has(each) === true) continue
+		if ((spent.get(each) ?? 0) > before) return true
+		if (chain.size < mostErrors) for (const inner of wrappedBy(each)) chain.add(inner)
+	}
+	return false
 }

@@ -170,7 +170,7 @@ async function attempt<C extends object, T extends TransactionScope<C, T>, R>(
 		} catch (error) {
 			tx.end('its function has failed')
 			const { status, undone } = await rollBack(state, loan, told)
-			const spent = wasSpentSince(spentBefore, error) && state.reruns?.has(error) !== true
+			const spent = wasSpentSince(spentBefore, error, state.reruns)
 			return failed(judge({ thrown: error, abortedBy: state.abortedBy, spent, status, undone }, told))
 		}
 		tx.end('its function has returned')

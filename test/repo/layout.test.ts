@@ -17,6 +17,9 @@ const tiers: readonly { readonly what: string; readonly paths: readonly string[]
 			'src/commit-ledger.ts',
 			'src/forwarding-source.ts',
 			'src/stack.ts',
+			// How errors wrap one another.
+			'src/classify/read.ts',
+			'src/classify/unwrap.ts',
 		],
 	},
 	{ what: 'pure decisions', paths: ['src/classify/', 'src/retry/', 'src/sql/', 'src/decide.ts'] },

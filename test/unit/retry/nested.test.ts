@@ -137,6 +137,52 @@ test('a transaction is not run again for what a transaction on another database 
 	expect([outer, inner]).toEqual([1, 3])
 })
 
+/** What query builders do with an error: one of their own, with the driver's as its cause. */
+const wrapped = (cause: unknown) => Promise.reject(new Error('the query has failed', { cause }))
+
+test('an error that wraps one whose retries are used up is not retried again, however deep it is, nor does a ring of errors stop anything', async () => {
+	const work = failing()
+	const inner = () =>
+		retry(work, { ...three, reraise: true })
+			.catch(wrapped)
+			.catch(wrapped)
+	await expect(retry(inner, three)).rejects.toMatchObject({ cause: { cause: { message: 'no' } } })
+	expect(work.calls).toBe(3)
+	const ring = failing(() => {
+		const error = new Error('a ring')
+		error.cause = new Error('of errors', { cause: error })
+		return error
+	})
+	await expect(retry(ring, three)).rejects.toBeInstanceOf(RetryError)
+	expect(ring.calls).toBe(3)
+})
+
+test('a transaction is not run again for what another database has given up on where that error comes wrapped', async () => {
+	const elsewhere = new FakeDatabase({ stop: stop.afterAttempts(3), wait: () => 0 })
+	elsewhere.fail('write a', serializationFailure(), { times: 100 })
+	const db = new FakeDatabase({ wait: () => 0 })
+	let outer = 0
+	let inner = 0
+	const other = (tx: FakeTransaction) => {
+		inner += 1
+		return tx.query('write a')
+	}
+	const result = await db.run(async (tx) => {
+		outer += 1
+		await tx.query('write b')
+		await elsewhere.run(other).then(unwrap).catch(wrapped)
+	})
+	expect(result.error).toMatchObject({ message: 'the query has failed', cause: { code: '40001' } })
+	expect([outer, inner]).toEqual([1, 3])
+})
+
+test('a transaction is run again for its own conflict in a savepoint, also where that comes wrapped', async () => {
+	const db = new FakeDatabase({ wait: () => 0 })
+	db.fail('write a', serializationFailure())
+	const within = (tx: FakeTransaction) => tx.transaction((savepoint) => savepoint.query('write a')).catch(wrapped)
+	expect(await db.run(within)).toEqual({ value: 'write a' })
+})
+
 test('a permanent error of a pool is no longer the business of the pool: retry goes on as it always does', async () => {
 	const db = new FakeDatabase()
 	db.fail('write a', uniqueViolation(), { times: 2 })
