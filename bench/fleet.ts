@@ -26,6 +26,7 @@ const collapsedShare = 0.5
 const goodShare = 0.95
 
 export async function run(report: Report, _server: unknown, wish: FleetWish = { seed: 1 }): Promise<void> {
+	report.simulated()
 	const { connectsPerSecond, backlog, sessions, queriesPerSecond, coldShare, coldMs } = crash.capacity
 	report.say(
 		`- Simulated, seed ${wish.seed}: ${connectsPerSecond} logins/s from a backlog of ${backlog}, ${sessions} sessions, ${queriesPerSecond} queries/s,`,

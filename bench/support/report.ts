@@ -22,6 +22,7 @@ export class Report {
 	readonly #pictures: { readonly file: string; readonly svg: string }[] = []
 	readonly #date = new Date().toISOString().slice(0, 10)
 	readonly #loadAtStart = load()
+	#isSimulated = false
 
 	constructor(name: string, question: string, server: ServerName = 'postgres') {
 		this.#name = name
@@ -35,6 +36,11 @@ export class Report {
 	say(line: string): void {
 		this.#lines.push(line)
 		console.log(line)
+	}
+
+	/** No figure depends on the machine or its load: the same run again gives the same text. */
+	simulated(): void {
+		this.#isSimulated = true
 	}
 
 	/** A line about how far it is; not part of the report. */
@@ -74,7 +80,7 @@ export class Report {
 			['limit', 'measured', 'must be', 'kept'],
 			this.#limits.map(({ what, measured, rule, kept }) => [what, digits(measured), rule, kept]),
 		)
-		this.say(`Load of the machine (1 minute): ${this.#loadAtStart} at the start, ${load()} at the end.`)
+		if (!this.#isSimulated) this.say(`Load of the machine (1 minute): ${this.#loadAtStart} at the start, ${load()} at the end.`)
 		if (save) {
 			const now = new Date().toISOString()
 			const isPg = this.#server === 'postgres'
