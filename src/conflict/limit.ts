@@ -92,10 +92,11 @@ export class Limit {
 
 	/** Takes note of an attempt, and may change the limit. */
 	ended({ end, startedAtMs, nowMs, used, wanted }: Ended): void {
-		if (end === 'other') return
 		this.#wanted = wanted
-		if (used) this.#workedMs += nowMs - (this.#usedAtMs ?? startedAtMs)
+		// However it ended: it may be the last one for long.
 		if (!used) return this.#pause(nowMs)
+		if (end === 'other') return
+		this.#workedMs += nowMs - (this.#usedAtMs ?? startedAtMs)
 		this.#usedAtMs = nowMs
 		if (startedAtMs < this.#fromMs && this.#beganAtMs === undefined) return
 		this.#beganAtMs ??= startedAtMs
@@ -109,8 +110,8 @@ export class Limit {
 		// What does less than half of what was done before need not be counted out.
 		const isLate = ms >= longestSpanMs || (ms >= shortestSpanMs && ms * (this.#rate ?? 0) * collapsed >= enough)
 		if (!isLong && !(isLate && ended >= this.#value)) return
-		// Each place has half of an attempt behind it that has not ended yet.
-		const committed = this.#committed * (1 + this.#value / 2 / ended)
+		// The others have half of an attempt behind them that has not ended yet; in the place of this one nothing is done yet.
+		const committed = this.#committed * (1 + (this.#value - 1) / 2 / ended)
 		this.#judge(committed / ms, ms, nowMs)
 	}
 

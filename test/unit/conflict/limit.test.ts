@@ -157,7 +157,14 @@ test('what had begun before the limit rose, and what has only begun, is not held
 	expect(seen.filter((running) => running === 16).length / seen.length).toBeGreaterThan(0.8)
 })
 
-test('bursts that are each too short to be judged are judged together', () => {
+test('of slow transactions too, what has only begun is not held against the higher limit', () => {
+	const limit = new Limit(0)
+	const sums = new Map([1, 1.25, 0.9].map((sum, step) => [2 ** step, sum]))
+	play(limit, 10, { takesMs: (running) => (300 * running) / (sums.get(running) ?? 0.5) })
+	expect(limit.value).toBe(2)
+})
+
+test.each(['committed', 'other'] as const)('bursts that are each too short to be judged are judged together (the last one: %s)', (last) => {
 	const limit = new Limit(0)
 	for (let burst = 0; burst < 200; burst++) {
 		// Twenty of 10 ms each, once a second.
@@ -169,7 +176,8 @@ test('bursts that are each too short to be judged are judged together', () => {
 			left -= running
 			for (let still = running - 1; still >= 0; still--) {
 				const wanted = left > 0
-				limit.ended({ end: 'committed', startedAtMs, nowMs, used: wanted || still >= limit.value / 2, wanted })
+				const end = wanted || still > 0 ? 'committed' : last
+				limit.ended({ end, startedAtMs, nowMs, used: wanted || still >= limit.value / 2, wanted })
 			}
 		}
 	}
