@@ -123,7 +123,7 @@ export class Turns {
 		this.#lastProgressMs = nowMs
 		lane.progressAtMs = nowMs
 		if (lost) lane.lost(how as FaultKind, nowMs)
-		if (startedAtMs !== undefined && (lost || how === 'committed')) lane.learn(lost ? 'lost' : 'committed', startedAtMs, nowMs)
+		if (startedAtMs !== undefined) lane.learn(lost ? 'lost' : how === 'committed' ? how : 'other', startedAtMs, nowMs)
 		if (lane.line.size === 0) this.#raiseNow(lane)
 		else if (lane.canRaise) this.#raiseSoon(lane, nowMs)
 		this.#pump()
@@ -157,7 +157,9 @@ export class Turns {
 	#begin(lane: Lane, losses: number): void {
 		lane.running += 1
 		this.#running += 1
-		if (goesAlone(losses)) this.#alone = true
+		if (!goesAlone(losses)) return
+		this.#alone = true
+		this.#busy = true
 	}
 
 	/** Lets in all that may run now. */

@@ -19,7 +19,8 @@ export class Ending {
 	end(error: HoldfastError): void {
 		if (this.#error !== undefined) return
 		this.#error = error
-		for (const react of [...this.#reactions]) react(error)
+		// A reaction may take back others: a Set leaves those out.
+		for (const react of this.#reactions) react(error)
 		this.#reactions.clear()
 	}
 }

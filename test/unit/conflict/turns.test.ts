@@ -138,6 +138,45 @@ test('a transaction that has lost five times runs alone: nobody is let in before
 	set.expectQuiet()
 })
 
+test('it runs alone too where nobody else ran when it asked', async () => {
+	const set = stage()
+	const unlucky = new Contender(set)
+	for (let loss = 0; loss < 5; loss++) {
+		for (let each = 0; each < 200; each++) new Contender(set).end('committed')
+		if (loss < 4) unlucky.lose()
+	}
+	await set.clock.advance(1)
+	unlucky.lose()
+	const late = new Contender(set)
+	await set.clock.advance(1)
+	expect([unlucky.losses, unlucky.running, late.running]).toEqual([5, true, false])
+	unlucky.end('committed')
+	await set.clock.advance(1)
+	expect(late.running).toBe(true)
+	late.end('committed')
+	set.expectQuiet()
+})
+
+test("who is let in because another one's wait has ended with the pool waits no more, and nothing is left behind", async () => {
+	const set = stage()
+	const other = new Contender(set)
+	const unlucky = new Contender(set)
+	for (let loss = 0; loss < 5; loss++) {
+		for (let each = 0; each < 200; each++) new Contender(set).end('committed')
+		unlucky.lose()
+	}
+	const late = new Contender(set)
+	await set.clock.advance(1)
+	const { turns } = set.pool.core.policy
+	expect([unlucky.running, late.running, turns.waiting]).toEqual([false, false, 2])
+	set.pool.core.end()
+	await set.clock.advance(1)
+	expect(turns.waiting).toBe(0)
+	for (const each of [other, late]) if (each.running) each.end('committed')
+	await set.clock.advance(1)
+	set.expectQuiet()
+})
+
 test.each(['deadline', 'signal', "the pool's end"])('a wait for a turn ends by %s', async (what) => {
 	const set = stage()
 	await narrowed(set)
@@ -252,3 +291,25 @@ test('a raise that was put off is made at once when nobody waits any more, and l
 	expect(all.map(({ runs }) => runs)).toEqual([1, 1, 1])
 	set.expectQuiet()
 })
+
+test.each(['committed', 'permanent'] as const)(
+	'the time between two bursts counts for nothing, however the last one has ended (%s)',
+	async (last) => {
+		const set = stage()
+		await narrowed(set)
+		let workedMs = 0
+		for (let burst = 0; burst < 60; burst++) {
+			const all = Array.from({ length: 20 }, () => new Contender(set))
+			for (let left = all.length; left > 0; workedMs += 5) {
+				await set.clock.advance(5)
+				for (const each of all.filter(({ running }) => running)) {
+					left -= 1
+					each.end(left > 0 ? 'committed' : last)
+				}
+			}
+			await set.clock.advance(5_000)
+		}
+		// One at a time it is 100 ms.
+		expect(workedMs / 60).toBeLessThan(20)
+	},
+)
