@@ -6,6 +6,9 @@ import { Line } from './line.ts'
 // Losses, each halved by every 64 attempts after it, above which turns are worth their while: five in a row, or one in twenty for a while.
 const manyLosses = 4
 const halfLife = 64
+// Below a limit that is not used nothing can be judged. So many losses there, and more than one in three, are a fight that it does not see.
+const lossesUnseen = 8
+const mostLostUnseen = 1 / 3
 // A deadlock costs everybody PostgreSQL's deadlock_timeout, by default a second.
 const deadlockWeight = 2
 // Attempts in a row that neither lost nor kept anybody waiting, after which turns are given up; twice as many each time they turn out to
@@ -45,9 +48,13 @@ export class Lane {
 	#proven = harmlessAtOnce
 	#proving = { committed: 0, atOnce: 0 }
 	#ended = 0
+	#hasLost = false
 	#endedAtLoss = 0
 	#endedAtWait = 0
 	#losses = 0
+	/** Attempts in a row that ended while fewer ran than half as many as may, and those of them that were lost. */
+	#unseen = 0
+	#unseenLost = 0
 	#quiet = quietAttempts / 2
 
 	/** Whether transactions take turns. */
@@ -100,7 +107,7 @@ export class Lane {
 	#prove(): void {
 		const proving = this.#proving
 		proving.committed += 1
-		if (proving.committed < (this.#endedAtLoss === 0 ? provingAttempts : provingAttemptsAfterLoss)) return
+		if (proving.committed < (this.#hasLost ? provingAttemptsAfterLoss : provingAttempts)) return
 		this.#proven = proving.atOnce < provenAtOnce ? Math.max(this.#proven, proving.atOnce) : Number.POSITIVE_INFINITY
 		this.#proving = { committed: 0, atOnce: 0 }
 	}
@@ -122,18 +129,16 @@ export class Lane {
 	lost(how: FaultKind, nowMs: number): void {
 		const since = this.#ended - this.#endedAtLoss
 		const isDeadlock = how === 'deadlock'
+		this.#hasLost = true
 		this.#endedAtLoss = this.#ended
-		// Who loses to a snapshot has waited for nobody.
+		// Who loses to a snapshot has not waited in a circle.
 		if (how !== 'serialization_failure') this.#proving = { committed: 0, atOnce: 0 }
 		if (isDeadlock) this.#proven = this.#turns === undefined ? harmlessAtOnce : 0
 		this.#losses = this.#losses * 2 ** (-since / halfLife) + (isDeadlock ? deadlockWeight : 1)
 		if (this.#turns !== undefined || this.#losses < manyLosses) return
 		// Needed again soon after it was given up: then it was given up too soon.
 		this.#quiet = since > mostQuietAttempts ? quietAttempts : Math.min(2 * this.#quiet, mostQuietAttempts)
-		this.#turns = new Limit(nowMs)
-		this.limit = 1
-		this.#target = 1
-		this.#proven = 0
+		this.#beginTurns(nowMs)
 	}
 
 	/** An attempt that began while turns were taken has ended. */
@@ -143,9 +148,26 @@ export class Lane {
 		if (wanted) this.#endedAtWait = this.#ended
 		const used = wanted || this.running - this.#overdue >= this.limit / 2
 		this.#turns.ended({ end, startedAtMs, nowMs, used, wanted })
+		if (this.#isUnseenFight(end, used)) return this.#beginTurns(nowMs)
 		this.#target = this.#turns.value
 		this.limit = Math.min(this.limit, this.#target)
 		if (this.#ended - Math.max(this.#endedAtLoss, this.#endedAtWait) >= this.#quiet) this.#stopTurns()
+	}
+
+	#isUnseenFight(end: End, used: boolean): boolean {
+		this.#unseen = used ? 0 : this.#unseen + 1
+		this.#unseenLost = used ? 0 : this.#unseenLost + (end === 'lost' ? 1 : 0)
+		return this.#unseenLost >= lossesUnseen && this.#unseenLost > mostLostUnseen * this.#unseen
+	}
+
+	/** From now on transactions take turns, at first one at a time. */
+	#beginTurns(nowMs: number): void {
+		this.#turns = new Limit(nowMs)
+		this.limit = 1
+		this.#target = 1
+		this.#proven = 0
+		this.#unseen = 0
+		this.#unseenLost = 0
 	}
 
 	/** Nobody takes turns any more. */
