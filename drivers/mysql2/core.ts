@@ -2,6 +2,7 @@
 import { type Call, type Fault, PoolCore, type Repeatability } from '../../src/driver.ts'
 import { cut, giveBack, lent, whenQuiet } from './client.ts'
 import { type CountedRequest, CountedWish, type Wish } from './counted.ts'
+import { giveBackBehind } from './facade.ts'
 import type { Mysql2Connection, Mysql2Pool } from './shape.ts'
 import type { Mysql2Source } from './source.ts'
 import { handOut, isAlive, isClean, isUsable, takeIn } from './state.ts'
@@ -158,6 +159,7 @@ export class Mysql2Core extends PoolCore<Mysql2Connection> {
 	/** `pool.releaseConnection`: takes back what is healthy and clean, closes what is not, and hears of what has left the pool. */
 	takeBack(connection: Mysql2Connection): unknown {
 		if (takeIn(connection)) this.#lent -= 1
+		else if (giveBackBehind(connection)) return
 		lent.get(connection)?.returned()
 		if (connection._pool === null) {
 			// Whoever waits in the pool's own queue is told that there is room.

@@ -5,12 +5,24 @@ import type { Mysql2Connection } from './shape.ts'
 // What mysql2 documents of a connection and what goes to the server; the rest works on a dead one as well.
 const answered = ['query', 'execute', 'ping', 'reset', 'changeUser', 'prepare', 'unprepare', 'pause', 'resume', 'destroy'] as const
 
+// What `pool.releaseConnection` does with a connection for which another one answers, or is looked for.
+const givenBack = new WeakMap<Mysql2Connection, () => void>()
+
+/** Gives back what answers for this connection, or ends the search for it. False where there is nothing of the kind. */
+export function giveBackBehind(held: Mysql2Connection): boolean {
+	const back = givenBack.get(held)
+	back?.()
+	return back !== undefined
+}
+
 /** Until the returned function is called, `left` hears that the borrower has given back, or destroyed, what is to be replaced. */
 function whileMoving(held: Mysql2Connection, left: () => void): () => void {
 	const object: Record<string, unknown> = held as never
 	for (const name of ['release', 'destroy']) object[name] = left
+	givenBack.set(held, left)
 	return () => {
 		for (const name of ['release', 'destroy']) delete object[name]
+		givenBack.delete(held)
 	}
 }
 
@@ -20,10 +32,13 @@ function standIn(held: Mysql2Connection, fresh: Mysql2Connection): void {
 	const methods: Record<string, (...args: unknown[]) => unknown> = fresh as never
 	for (const name of answered) object[name] = (...args: unknown[]) => methods[name]?.(...args)
 	Object.defineProperty(held, 'threadId', { value: fresh.threadId, configurable: true, writable: true })
-	object.release = () => {
+	const release = () => {
 		for (const name of [...answered, 'release']) delete object[name]
+		givenBack.delete(held)
 		fresh.release()
 	}
+	object.release = release
+	givenBack.set(held, release)
 }
 
 // Where a connection leads, and as whom: whoever changes that calls `changeUser`.

@@ -45,6 +45,8 @@ export class Loan {
 	readonly #patched: boolean
 	/** Why no transaction can be begun. */
 	readonly #unusable: HoldfastError | undefined
+	/** The borrower has given it back. Its loss brings it back to the pool as well: then it is out of that already. */
+	#isBack = false
 	/** A BEGIN was refused: what the borrower sent behind it must not be run on its own. */
 	#refusing = false
 	readonly #traces: Traces
@@ -59,7 +61,7 @@ export class Loan {
 		this.#unusable = unusable
 		this.#traces = new Traces('mysql', core.policy.readsAreSafe)
 		this.#patched = Object.hasOwn(connection, 'query') || Object.hasOwn(connection, 'execute')
-		this.#own = { query: connection.query, execute: connection.execute, returned: () => this.#end() }
+		this.#own = { query: connection.query, execute: connection.execute, returned: () => this.#returned() }
 		// One of the pool's own transactions may have met it.
 		forgiveRollback(connection)
 		lent.set(connection, this.#own)
@@ -78,6 +80,11 @@ export class Loan {
 	#hear(): void {
 		for (const method of ['query', 'execute'] as const)
 			this.#connection[method] = (sql: unknown, values?: unknown, callback?: QueryCallback) => this.#run(method, sql, values, callback)
+	}
+
+	#returned(): void {
+		this.#isBack ||= this.#connection._pool !== null
+		this.#end()
 	}
 
 	#end(): void {
@@ -148,7 +155,7 @@ export class Loan {
 
 	/** The borrower has left nothing on the connection, and has sent nothing behind the last of `count` statements, which has had no effect. */
 	#mayBeMoved(count: number): boolean {
-		return this.#traces.count === count && this.#traces.areNone(1) && !this.#connection._released
+		return this.#traces.count === count && this.#traces.areNone(1) && !this.#isBack
 	}
 
 	/** Another connection for the borrower. It is lent, and not held like that of a transaction of the pool: `pool.end()` does not wait for borrowers. */
@@ -176,7 +183,7 @@ export class Loan {
 		return this.#own[method].call(this.#connection, sql, values, (error, ...answer) => {
 			// An error tells nothing of the transaction: it is as it was before this statement.
 			const isAlone = () => sessionOf(this.#connection).inTransaction === (opened !== undefined) && this.#mayBeMoved(count)
-			if (error === null || error === undefined || !isRefusal(error, sql) || !isAlone()) return done(error, ...answer)
+			if (error === null || error === undefined || !isRefusal(this.#core, error, sql) || !isAlone()) return done(error, ...answer)
 			this.#holding
 				.during(() => this.#elsewhere(error, opened, (fresh) => void fresh[method](said, given, done)))
 				.catch((final: unknown) => process.nextTick(done, final, ...answer))
@@ -187,7 +194,9 @@ export class Loan {
 	async #elsewhere(error: unknown, opened: unknown, run: (fresh: Mysql2Connection) => void): Promise<void> {
 		const next = this.#next(opened)
 		const fault = await faultOnLoan(this.#core, this.#connection, error, next.call)
-		if (fault.scope !== 'connection' && fault.scope !== 'endpoint') throw error
+		// He may have left while the server was asked.
+		const isGone = this.#isBack || this.#connection._closing === true
+		if (isGone || (fault.scope !== 'connection' && fault.scope !== 'endpoint')) throw error
 		this.#core.discard(this.#connection)
 		// To the pool it was given back.
 		this.#hear()

@@ -8,9 +8,9 @@ import type { Mysql2Connection } from './shape.ts'
 // ER_OPTION_PREVENTS_STATEMENT, which other options raise as well; ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION; ER_READ_ONLY_MODE.
 const refusals = new Set([1290, 1792, 1836])
 
-/** Whether a statement may have been refused because the server takes no writes, and nothing of it was done before. */
-export function isRefusal(error: unknown, sql: unknown): boolean {
-	if (!refusals.has(errnoOf(error) ?? 0)) return false
+/** Whether a statement may have been refused because the server takes no writes, though it is meant to, and nothing of it was done before. */
+export function isRefusal(core: Mysql2Core, error: unknown, sql: unknown): boolean {
+	if (core.readsOnly || !refusals.has(errnoOf(error) ?? 0)) return false
 	const text = typeof sql === 'string' ? sql : (sql as { sql?: unknown } | null)?.sql
 	return typeof text === 'string' && !mayCommitPartly(text, 'mysql')
 }

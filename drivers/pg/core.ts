@@ -44,6 +44,8 @@ export class PgCore extends PoolCore<PgClient> {
 	/** The connections that the pool has beside its own. */
 	beside: Places | undefined
 	readonly refusals = new Refusals()
+	/** Connections that need not take writes: a refusal says nothing of the server that was not known. */
+	readsOnly = false
 	/** A connection is being put back by somebody who says so himself. */
 	putsBack = false
 	#asking: Request | undefined

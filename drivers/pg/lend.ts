@@ -63,7 +63,7 @@ function takeBack(core: PgCore, client: PgClient, release: PgClient['release'], 
 		// A transaction is still open on it, or it is dead: the next borrower must not get it.
 		const dirty = isAlive(client) && !isClean(client)
 		const refusal = refusalOn(client)
-		if (refusal !== undefined && !dirty && isAlive(client)) return takeBackRefused(core, client, release, refusal)
+		if (refusal !== undefined && !core.readsOnly && !dirty && isAlive(client)) return takeBackRefused(core, client, release, refusal)
 		if (dirty) core.policy.counters.discarded += 1
 		release(dirty ? true : undefined)
 		core.returned()

@@ -5,6 +5,7 @@ import type { PgCore } from './core.ts'
 import { afterLostCommit } from './loan-commit.ts'
 import { LoanLink } from './loan-link.ts'
 import { cutPieces, hasControl } from './pieces.ts'
+import { snapshot, snapshotValues } from './query.ts'
 import { beganReadOnly, isRefusal, refusedOnLoan } from './refused-loan.ts'
 import { resultOf } from './result.ts'
 import type { PgClient, PgResult, QueryCallback } from './shape.ts'
@@ -69,8 +70,8 @@ export class Loan {
 		const text = typeof config === 'string' ? config : (config as { text?: unknown } | null | undefined)?.text
 		const isText = typeof text === 'string' && typeof (config as { submit?: unknown }).submit !== 'function'
 		if (isText && this.#holding.isOn) {
-			const given = typeof values === 'function' ? undefined : values
-			const again = typeof config === 'string' ? config : { ...(config as object), callback: undefined }
+			const given = typeof values === 'function' ? undefined : snapshotValues(values)
+			const again = typeof config === 'string' ? config : { ...(snapshot(config) as object), callback: undefined }
 			return this.#answer(() => this.#holding.behind(() => this.query(again, given)), config, values, callback)
 		}
 		if (isText && mayControlTransaction(text)) {
@@ -96,13 +97,14 @@ export class Loan {
 	async #movable(config: unknown, text: string, values: unknown, opened: string | undefined): Promise<unknown> {
 		this.#traces.note(text)
 		const { count } = this.#traces
+		const [said, given] = [snapshot(config), snapshotValues(values)]
 		try {
 			return await this.#send(config, values)
 		} catch (error) {
 			// What has been sent behind it was sent to this connection.
 			const isAlone = this.#running === 1 && this.#traces.count === count
-			if (!isRefusal(error) || !isAlone || !this.#traces.areNone(1)) throw error
-			return this.#holding.during(() => this.#elsewhere(error, () => this.#send(config, values), opened))
+			if (!isRefusal(this.#core, error) || !isAlone || !this.#traces.areNone(1)) throw error
+			return this.#holding.during(() => this.#elsewhere(error, () => this.#send(said, given), opened))
 		}
 	}
 
@@ -119,7 +121,7 @@ export class Loan {
 			try {
 				return await run()
 			} catch (next) {
-				if (!isServers || !isRefusal(next)) throw next
+				if (!isServers || !isRefusal(this.#core, next)) throw next
 				error = next
 			}
 		}

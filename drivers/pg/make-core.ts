@@ -43,6 +43,7 @@ export function makeCore(pool: PgPool, bare: PgPool, options: PoolOptions, place
 		options,
 	)
 	core.queryTimeoutMs = pool.options.query_timeout || undefined
+	core.readsOnly = (search?.wanted ?? place?.wanted ?? 'primary') !== 'primary'
 	// Also for connections that were borrowed before the pool was wrapped. The pool tells before it has them back.
 	pool.on('release', () => {
 		if (core.waiting > 0 && !core.putsBack) process.nextTick(() => core.returned())

@@ -7,8 +7,8 @@ import type { PgClient } from './shape.ts'
 import { isAlive } from './state.ts'
 import { sqlstateOf } from './witness.ts'
 
-/** Whether the server has refused a write: read_only_sql_transaction. */
-export const isRefusal = (error: unknown): boolean => sqlstateOf(error) === '25006'
+/** Whether a server that is meant to take writes has refused one: read_only_sql_transaction. */
+export const isRefusal = (core: PgCore, error: unknown): boolean => !core.readsOnly && sqlstateOf(error) === '25006'
 
 /**
  * The fault of a refused statement, outside any transaction or first in its own (`inTransaction`), which is rolled back. Where the scope is

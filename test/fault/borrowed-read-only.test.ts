@@ -37,6 +37,21 @@ test('a statement, and the first of a transaction, waits until the server takes 
 	expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
 })
 
+test('the first statement of a transaction is part of it also where that was begun anew: ROLLBACK undoes it', async () => {
+	const pool = at.wrap({}, { max: 1 })
+	const client = await pool.connect()
+	await readOnly(true)
+	await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+	const write = client.query(insert(1))
+	await refused(pool)
+	await readOnly(false)
+	await write
+	expect((await client.query('SHOW transaction_isolation')).rows).toEqual([{ transaction_isolation: 'serializable' }])
+	await client.query('ROLLBACK')
+	client.release()
+	expect(await at.rows()).toBe(0)
+})
+
 test('what has been sent behind it without waiting, or a session that holds something, keeps the server’s error', async () => {
 	const pool = at.wrap({}, { max: 2 })
 	const [locks, sendsAhead] = await Promise.all([pool.connect(), pool.connect()])
@@ -101,4 +116,22 @@ test('SET TRANSACTION behind a text that has begun a transaction and written is 
 	await client.query('COMMIT')
 	client.release()
 	expect(await at.rows()).toBe(1)
+})
+
+test('it is run as it was said: with its values as they were when it was sent', async () => {
+	const pool = at.wrap({}, { max: 1 })
+	const client = await pool.connect()
+	await readOnly(true)
+	const text = 'INSERT INTO written VALUES ($1)'
+	const values = [1]
+	const first = client.query(text, values)
+	values[0] = 9
+	await refused(pool)
+	const config = { text, values: [2] }
+	const second = client.query(config)
+	config.values[0] = 9
+	await readOnly(false)
+	await Promise.all([first, second])
+	client.release()
+	expect(await at.ids()).toEqual([1, 2])
 })

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type AccidentMark, accidentMark } from '../support/leaks.ts'
 import { flavours } from '../support/mysql.ts'
 import { type MysqlPair, startMysqlPair } from '../support/mysql-replica.ts'
+import { noRetries } from '../support/no-retries.ts'
 import { until } from '../support/until.ts'
 import { startHistory } from './history-load.ts'
 
@@ -156,6 +157,12 @@ describe.each(flavours)('%s', (flavour) => {
 		await pair.caughtUp()
 		expect(await pool.transaction((tx) => portOf(tx as never), { readOnly: true })).toBe(pair.replica.port)
 		expect(await pool.query('SELECT COUNT(*) AS n FROM written')).toMatchObject([[{ n: 1 }], {}])
+		// Who borrows a connection and writes on it is told by the server, and nobody else notices.
+		const borrowed = await pool.getConnection()
+		await expect(borrowed.query('INSERT INTO written VALUES (2)')).rejects.toMatchObject({ errno: 1290 })
+		borrowed.release()
+		expect(await portOf(pool)).toBe(pair.replica.port)
+		expect(pool.holdfast.stats()).toMatchObject({ retries: noRetries, outages: 0 })
 	})
 })
 

@@ -1,6 +1,8 @@
 /** The one server of a pool is set read-only while somebody holds a connection: what does the borrower notice? Nothing, unless his session holds something. */
-import mysql, { type Connection } from 'mysql2'
+import { createScheduler } from 'holdfast'
+import mysql, { type Connection, type Pool, type PoolConnection } from 'mysql2'
 import { afterEach, describe, expect, test } from 'vitest'
+import { caught } from '../support/caught.ts'
 import { flavours } from '../support/mysql.ts'
 import { until } from '../support/until.ts'
 import type { WrappedPool } from './mysql-stage.ts'
@@ -46,6 +48,20 @@ describe.each(flavours)('%s', (flavour) => {
 		for (const connection of [alone, inTransaction]) connection.release()
 		expect(await at.ids()).toEqual([2, 3, 4])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
+	})
+
+	test('the first statement of a transaction is part of it also where that was begun anew: ROLLBACK undoes it', async () => {
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		await connection.beginTransaction()
+		await readOnly(true)
+		const write = connection.query(insert(1))
+		await refused(pool)
+		await readOnly(false)
+		await write
+		await connection.rollback()
+		connection.release()
+		expect(await at.ids()).toEqual([])
 	})
 
 	test('what has been sent behind it without waiting, or a session that holds something, keeps the server’s error', async () => {
@@ -158,5 +174,99 @@ describe.each(flavours)('%s', (flavour) => {
 		connection.release()
 		expect(await at.ids()).toEqual([1])
 		expect(pool.holdfast.stats().retries).toEqual({})
+	})
+
+	/** The connection, and the pool, that call back. */
+	const bareOf = async (pool: WrappedPool) => ({
+		calledBack: pool.pool as unknown as Pool,
+		connection: (await pool.getConnection()).connection as unknown as PoolConnection,
+	})
+	const told = (connection: PoolConnection, text: string) => new Promise((resolve) => connection.query(text, resolve))
+	const leaving: ReadonlyArray<readonly [string, (pool: Pool, connection: PoolConnection) => void]> = [
+		['release()', (_pool, connection) => connection.release()],
+		['pool.releaseConnection()', (pool, connection) => pool.releaseConnection(connection)],
+		['destroy()', (_pool, connection) => connection.destroy()],
+	]
+
+	test.each(leaving)(
+		'%s before the server has said why it refused: the borrower gets no other connection, and the place is free',
+		async (_how, leave) => {
+			await at.ask(`SET GLOBAL ${access} = 1`)
+			const pool = at.wrap({ deadlineMs: 5_000, scheduler: createScheduler({ probeTimeoutMs: 500 }) }, { connectionLimit: 1 })
+			const { calledBack, connection } = await bareOf(pool)
+			const asked = at.proxy.intercept({
+				from: 'client',
+				match: ({ text }) => text?.startsWith('SHOW GLOBAL VARIABLES WHERE') === true,
+				action: 'pass',
+				onHit: () => leave(calledBack, connection),
+			})
+			let isTold = false
+			const write = told(connection, insert(1)).finally(() => {
+				isTold = true
+			})
+			await until(() => isTold || pool.holdfast.stats().outages === 1, { what: 'the server to be found read-only' })
+			await at.ask(`SET GLOBAL ${access} = 0`)
+			expect(await write).toMatchObject({ errno: 1792 })
+			expect(asked.hits).toBe(1)
+			await pool.query(insert(2))
+			expect(await at.ids()).toEqual([2])
+		},
+	)
+
+	test('pool.releaseConnection gives back what answers for a connection, and ends the wait for it', async () => {
+		const pool = at.wrap({ deadlineMs: 5_000 }, { connectionLimit: 1 })
+		const moved = await bareOf(pool)
+		await readOnly(true)
+		const first = told(moved.connection, insert(1))
+		await refused(pool)
+		await readOnly(false)
+		expect(await first).toBeNull()
+		moved.calledBack.releaseConnection(moved.connection)
+		await pool.query(insert(2))
+		const waits = await bareOf(pool)
+		await readOnly(true)
+		const second = told(waits.connection, insert(3))
+		await refused(pool, 2)
+		waits.calledBack.releaseConnection(waits.connection)
+		expect(await second).toMatchObject({ errno: 1290 })
+		await readOnly(false)
+		const gone = await bareOf(pool)
+		await readOnly(true)
+		const third = told(gone.connection, insert(4))
+		gone.calledBack.releaseConnection(gone.connection)
+		expect(await third).toMatchObject({ errno: 1290 })
+		await readOnly(false)
+		await pool.query(insert(5))
+		expect(await at.ids()).toEqual([1, 2, 5])
+	})
+
+	test('a connection that is given back while its transaction is begun anew on another one: that one comes back without it', async () => {
+		const pool = at.wrap({ deadlineMs: 5_000 }, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		await connection.beginTransaction()
+		await readOnly(true)
+		const write = caught(connection.query(insert(1)))
+		await refused(pool)
+		const begun = at.proxy.intercept({
+			from: 'client',
+			match: ({ text }) => text === 'START TRANSACTION',
+			action: 'pass',
+			onHit: () => connection.release(),
+		})
+		await readOnly(false)
+		expect(await write).toMatchObject({ errno: 1290 })
+		expect(begun.hits).toBe(1)
+		await pool.query(insert(2))
+		expect(await at.ids()).toEqual([2])
+	})
+
+	test('a procedure that has written before it was refused is not run again', async () => {
+		const refusal = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'The server is running with the --read-only option'"
+		await at.ask(`DROP PROCEDURE IF EXISTS writes; CREATE PROCEDURE writes() BEGIN ${insert(1)}; ${refusal}; END`)
+		const pool = at.wrap({ deadlineMs: 1_000 }, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		await expect(connection.query('CALL writes()')).rejects.toMatchObject({ errno: 1290 })
+		connection.release()
+		expect(await at.ids()).toEqual([1])
 	})
 })
