@@ -1,6 +1,6 @@
 /** How is a cluster wrapped? Each node's pool by itself, and the choice between them: a server that is down is passed over, not removed. */
 import { isOnce, type PoolOptions } from '../../src/driver.ts'
-import { commandMaker, ExecuteStatement, queryStatement, snapshot } from './command.ts'
+import { commandMaker, ExecuteStatement, queryStatement, snapshot, snapshotValues } from './command.ts'
 import type { Mysql2Core } from './core.ts'
 import { handOver } from './lend.ts'
 import { type Node, Nodes } from './nodes.ts'
@@ -136,9 +136,9 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 		query(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (none()) return bare.query.call(namespace, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
-			const given = typeof values === 'function' ? undefined : values
-			const command = makeCommand(sql, given, done)
+			const given = typeof values === 'function' ? undefined : snapshotValues(values)
 			const said = snapshot(sql)
+			const command = makeCommand(said, given, done)
 			if (isOnce(said)) return tellOnce(oneOf(nodes).wrapped.transactions.once('query', said, given), command, done)
 			queryStatement(connectionsOf(nodes), command, said, given, done).run()
 			return command
@@ -146,7 +146,7 @@ function wrapNamespace(namespace: ClusterNamespace, nodes: Nodes): void {
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (none()) return bare.execute.call(namespace, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
-			const given = typeof values === 'function' ? [] : values
+			const given = typeof values === 'function' ? [] : snapshotValues(values)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(oneOf(nodes).wrapped.transactions.once('execute', said, given), undefined, done)
 			new ExecuteStatement(connectionsOf(nodes), said, given, done as QueryCallback).run()

@@ -10,17 +10,19 @@ export function commandMaker(query: Mysql2Pool['query'], config: unknown): Mysql
 	return query.bind({ config, getConnection: () => {} } as unknown as Mysql2Pool)
 }
 
-/** A rerun must send what the call said, also where the caller has used its options for another call since. */
+/** A rerun must send what the call said, also where the caller has used its options, or the array of its values, for another call since. */
 export function snapshot(sql: unknown): unknown {
 	if (typeof sql !== 'object' || sql === null) return sql
 	const { sql: text, values, infileStreamFactory: file } = sql as { sql?: unknown; values?: unknown; infileStreamFactory?: unknown }
 	return {
 		...sql,
 		sql: text,
-		...(values !== undefined && { values }),
+		...(values !== undefined && { values: snapshotValues(values) }),
 		...(typeof file === 'function' && { infileStreamFactory: readOnce(file as InfileStreamFactory) }),
 	}
 }
+
+export const snapshotValues = (values: unknown): unknown => (Array.isArray(values) ? [...values] : values)
 
 type InfileStreamFactory = (path: string) => Readable
 

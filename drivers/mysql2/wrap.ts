@@ -12,7 +12,7 @@ import {
 	type Wanted,
 } from '../../src/driver.ts'
 import { Beside } from './beside.ts'
-import { commandMaker, ExecuteStatement, PlainStatement, queryStatement, snapshot } from './command.ts'
+import { commandMaker, ExecuteStatement, PlainStatement, queryStatement, snapshot, snapshotValues } from './command.ts'
 import { Mysql2Core } from './core.ts'
 import { faultOfInterrupt } from './interrupted.ts'
 import { lend } from './lend.ts'
@@ -141,7 +141,7 @@ function install(pool: Mysql2Pool, options: PoolOptions, busyTimeoutMs: number |
 		takes: (sql: unknown) => pool.query === methods?.query && !core.ending && Boolean(sql) && !isOnce(sql),
 		run(sql: unknown, values: unknown, done: QueryCallback) {
 			const said = snapshot(sql)
-			new PlainStatement(connectionsFor(said), said, values, done).run()
+			new PlainStatement(connectionsFor(said), said, snapshotValues(values), done).run()
 		},
 	}
 	const made: Wrapped = { core, transactions, added, wrapPromise, onFailure: undefined }
@@ -197,9 +197,9 @@ function replacedMethods({ pool, core, source, bare, transactions, others, conne
 		query(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (core.ending) return bare.query.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
-			const given = typeof values === 'function' ? undefined : values
-			const command = makeCommand(sql, given, done)
+			const given = typeof values === 'function' ? undefined : snapshotValues(values)
 			const said = snapshot(sql)
+			const command = makeCommand(said, given, done)
 			if (isOnce(said)) return tellOnce(once('query', said, given), command, done)
 			queryStatement(connectionsFor(said), command, said, given, done).run()
 			return command
@@ -207,7 +207,7 @@ function replacedMethods({ pool, core, source, bare, transactions, others, conne
 		execute(sql: unknown, values?: unknown, callback?: QueryCallback) {
 			if (core.ending) return bare.execute.call(pool, sql, values, callback)
 			const done = typeof values === 'function' ? (values as QueryCallback) : callback
-			const given = typeof values === 'function' ? [] : values
+			const given = typeof values === 'function' ? [] : snapshotValues(values)
 			const said = snapshot(sql)
 			if (isOnce(said)) return tellOnce(once('execute', said, given), undefined, done)
 			new ExecuteStatement(connectionsFor(said), said, given, done as QueryCallback).run()

@@ -105,6 +105,20 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pool.holdfast.stats()).toMatchObject({ attempts: 1, inDoubt: 1, resolved: { unresolved: 1 } })
 	})
 
+	test.each(['query', 'execute'] as const)(
+		'%s: a read that is run again sends what the call said, whatever became of the array of values since',
+		async (method) => {
+			const pool = at.wrap()
+			await pool.query('SELECT 0')
+			const lost = loseReply('SELECT')
+			const values = [1]
+			const answer = run(pool, method, 'SELECT ? AS n', values)
+			values[0] = 2
+			expect(await first(answer)).toEqual({ n: 1 })
+			expect(lost.hits).toBe(1)
+		},
+	)
+
 	test('a write declared idempotent is run again; an undeclared read is not, with readsAreSafe: false', async () => {
 		const pool = at.wrap()
 		loseReply('INSERT')
@@ -248,6 +262,8 @@ describe.each(flavours)('%s', (flavour) => {
 		const pool = at.wrap({}, { connectionLimit: 1 })
 		const borrowed = await pool.getConnection()
 		const id = await idOf(borrowed)
+		// With what he holds in his session he is not moved.
+		await borrowed.query('SET @held = 1')
 		await at.server.applySettings({ read_only: 1 })
 		await expect(borrowed.query('INSERT INTO written VALUES (1)')).rejects.toMatchObject({ errno: 1290 })
 		await at.server.applySettings({ read_only: 0 })
