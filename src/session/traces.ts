@@ -1,6 +1,6 @@
 /** Can a borrower's session be replaced by a new one without his missing anything? By what he has sent; looked at only where it matters. */
 import type { Dialect } from '../sql/scan.ts'
-import { leavesNoTrace } from '../sql/traces.ts'
+import { asksForNothing, leavesNoTrace } from '../sql/traces.ts'
 
 // A borrower who sends more keeps his connection: its texts are kept for as long as it is borrowed.
 const mostTexts = 100
@@ -35,8 +35,11 @@ export class Traces {
 
 	/** Whether nothing that was sent has left anything in the session; `but`: the last so many are left out, which have had no effect. */
 	areNone(but = 0): boolean {
-		const texts = this.#texts?.slice(0, this.#texts.length - but)
-		if (texts === undefined || texts.length === 0) return texts !== undefined
-		return this.#readsAreSafe && texts.every((text) => leavesNoTrace(text, this.#dialect))
+		if (this.#texts === undefined) return false
+		const at = this.#texts.length - but
+		const [texts, last] = [this.#texts.slice(0, at), this.#texts.slice(at)]
+		if (texts.length === 0) return true
+		const isNone = texts.every((text) => leavesNoTrace(text, this.#dialect))
+		return this.#readsAreSafe && isNone && last.every((text) => asksForNothing(text, this.#dialect))
 	}
 }

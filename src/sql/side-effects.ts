@@ -83,6 +83,14 @@ const prefixes = sideEffects.map((row) => row.prefix).filter((prefix) => prefix 
 // MariaDB also reads sequences as `name.nextval`.
 const uncalled = new Set(['nextval', 'currval', 'lastval'])
 
+const asking = new Set(sideEffects.filter(({ reason }) => reason === session).map(({ name }) => name))
+
+/** Whether a name is that of a function that answers from what earlier statements have left in the session. */
+export function asksSession(name: string, called: boolean): boolean {
+	const lower = name.toLowerCase()
+	return asking.has(lower) && (called || uncalled.has(lower))
+}
+
 /** Whether a name is that of a function that acts. `called`: a parenthesis follows. */
 export function acts(name: string, called: boolean): boolean {
 	const lower = name.toLowerCase()
