@@ -67,6 +67,20 @@ test('a BEGIN is not moved to another connection once the session may hold somet
 	client.release()
 })
 
+test('a borrower whose BEGIN was moved hears the notices of his session, and none once he has given it back', async () => {
+	const pool = at.wrap({}, { max: 1 })
+	const client = await pool.connect()
+	const heard: unknown[] = []
+	client.on('notice', ({ message }) => heard.push(message))
+	const lost = at.proxy.intercept({ from: 'client', match: ({ text }) => text === 'BEGIN', action: 'cut before' })
+	await client.query('BEGIN')
+	await client.query("DO $$ BEGIN RAISE NOTICE 'mine'; END $$")
+	await client.query('COMMIT')
+	client.release()
+	await pool.query("DO $$ BEGIN RAISE NOTICE 'of another one'; END $$")
+	expect({ hits: lost.hits, heard }).toEqual({ hits: 1, heard: ['mine'] })
+})
+
 test('a BEGIN that could not be moved in time can be tried again, and tells the connection error each time', async () => {
 	const { client, die } = await borrow({ deadlineMs: 200 })
 	at.proxy.refuse()

@@ -79,6 +79,24 @@ describe.each(flavours)('%s', (flavour) => {
 		expect({ hits: lost.hits, ...pool.holdfast.stats() }).toMatchObject({ hits: 1, inDoubt: 0, resolved: { unresolved: 0 } })
 	})
 
+	test('a link that dies under the token: the COMMIT was never sent, and the borrower gets the driver’s own error', async () => {
+		const pool = at.wrap(withLedger())
+		const connection = await pool.getConnection()
+		await connection.beginTransaction()
+		await connection.query('INSERT INTO written VALUES (1)')
+		const lost = at.proxy.intercept({
+			from: 'client',
+			match: ({ text }) => text?.startsWith('INSERT INTO `holdfast') === true,
+			action: 'cut before',
+		})
+		const error = await caught(connection.commit())
+		connection.release()
+		expect(error).toMatchObject({ code: expect.stringMatching(/PROTOCOL_CONNECTION_LOST|ECONNRESET/) })
+		expect(retryReport(error)?.faults.at(-1)).toMatchObject({ outcome: 'rolled_back' })
+		expect({ hits: lost.hits, ids: await at.ids() }).toEqual({ hits: 1, ids: [] })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0 })
+	})
+
 	test('a COMMIT that mysql2 itself gave up waiting for is asked for once, and answered once', async () => {
 		const pool = at.wrap(withLedger())
 		const connection = bareOf(await pool.getConnection())
