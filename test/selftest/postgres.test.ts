@@ -1,4 +1,6 @@
 /** Do the servers that the tests hurt behave: keep their data, die whole, come back on their port, leave nothing behind? */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, sharedPostgres, startPostgres } from '../support/postgres.ts'
@@ -113,6 +115,27 @@ test('a process that is no backend of the server is not shot', async () => {
 	await server.dispose()
 	expect(await reachable(server.port)).toBe(false)
 	await expect(server.start()).rejects.toThrow('disposed')
+})
+
+test.runIf(process.platform === 'linux')('a server that is disposed of leaves no shared memory in the system', async () => {
+	const server = await startPostgres()
+	const [row] = await server.query<{ data_directory: string }>('show data_directory')
+	// Docker's is in a container, which takes its memory with it.
+	if (server.source !== 'docker') {
+		// PostgreSQL source, miscadmin.h: the seventh line holds key and id.
+		const id = readFileSync(join(row?.data_directory ?? '', 'postmaster.pid'), 'utf8')
+			.split('\n')[6]
+			?.trim()
+			.split(/\s+/)[1]
+		const ids = () =>
+			readFileSync('/proc/sysvipc/shm', 'utf8')
+				.split('\n')
+				.map((line) => line.trim().split(/\s+/)[1])
+		expect(ids()).toContain(id)
+		await server.dispose()
+		expect(ids()).not.toContain(id)
+	}
+	await server.dispose()
 })
 
 test('a given server is used and cannot be hurt', async () => {

@@ -31,6 +31,8 @@ export interface LocalPlan {
 	fill(dataFolder: string): Promise<void>
 	/** The program and its arguments. */
 	command(place: Place): readonly string[]
+	/** What ends it for good. Default SIGKILL, for those that leave nothing behind in the system. */
+	readonly lastSignal?: NodeJS.Signals
 }
 
 export interface LocalServer extends Place {
@@ -48,7 +50,7 @@ export interface LocalServer extends Place {
 }
 
 /** Lays it out in a temporary folder; it does not run yet. */
-export async function localServer({ what, within, prefix, user, fill, command }: LocalPlan): Promise<LocalServer> {
+export async function localServer({ what, within, prefix, user, fill, command, lastSignal = 'SIGKILL' }: LocalPlan): Promise<LocalServer> {
 	const folder = await mkdtemp(join(within, prefix))
 	const guard = watchdog(folder)
 	const takeBack = cleanUpAtExit(() => {
@@ -148,7 +150,7 @@ export async function localServer({ what, within, prefix, user, fill, command }:
 		children,
 		dispose() {
 			disposed ??= (async () => {
-				await end('SIGKILL')
+				await end(lastSignal)
 				await remove()
 			})()
 			return disposed

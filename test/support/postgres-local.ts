@@ -34,6 +34,8 @@ export async function localPostgres(
 			const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
 			await appendFile(join(dataFolder, 'postgresql.auto.conf'), lines.join(''))
 		},
+		// Killed, it would leave its shared memory behind, of which the system has but so much (SHMMNI, on Linux 4,096 pieces).
+		lastSignal: stopSignals.immediate,
 		command: ({ dataFolder, port }) => [
 			...[join(bin, 'postgres'), '-D', dataFolder, '-p', String(port)],
 			...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
