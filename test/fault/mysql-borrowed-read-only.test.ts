@@ -4,6 +4,7 @@ import mysql, { type Connection, type Pool, type PoolConnection } from 'mysql2'
 import { afterEach, describe, expect, test } from 'vitest'
 import { caught } from '../support/caught.ts'
 import { flavours } from '../support/mysql.ts'
+import { noRetries } from '../support/no-retries.ts'
 import { until } from '../support/until.ts'
 import type { WrappedPool } from './mysql-stage.ts'
 import { onMysqlStage } from './on-stage.ts'
@@ -95,6 +96,19 @@ describe.each(flavours)('%s', (flavour) => {
 		await connection.query('ROLLBACK')
 		connection.release()
 		expect(await at.ids()).toEqual([1])
+	})
+
+	test('who has asked for a read-only transaction is told at once, on his own connection, and nobody else notices', async () => {
+		const pool = at.wrap({ deadlineMs: 2_000 }, { connectionLimit: 1 })
+		const connection = await pool.getConnection()
+		const { threadId } = connection
+		await connection.query('START TRANSACTION READ ONLY')
+		await expect(connection.query(insert(1))).rejects.toMatchObject({ errno: 1792 })
+		expect(connection.threadId).toBe(threadId)
+		await connection.query('ROLLBACK')
+		connection.release()
+		expect(await at.ids()).toEqual([])
+		expect(pool.holdfast.stats()).toMatchObject({ retries: noRetries, outages: 0 })
 	})
 
 	test('the server stays read-only: the statement gets its own error at the deadline; a connection that is given back while it waits is not kept', async () => {
