@@ -117,7 +117,8 @@ test('a process that is no backend of the server is not shot', async () => {
 	await expect(server.start()).rejects.toThrow('disposed')
 })
 
-test.runIf(process.platform === 'linux')('a server that is disposed of leaves no shared memory in the system', async () => {
+const onLinux = test.runIf(process.platform === 'linux')
+onLinux.each(['running', 'killed'] as const)('a server that is disposed of leaves no shared memory in the system: %s', async (state) => {
 	const server = await startPostgres()
 	const [row] = await server.query<{ data_directory: string }>('show data_directory')
 	// Docker's is in a container, which takes its memory with it.
@@ -132,6 +133,7 @@ test.runIf(process.platform === 'linux')('a server that is disposed of leaves no
 				.split('\n')
 				.map((line) => line.trim().split(/\s+/)[1])
 		expect(ids()).toContain(id)
+		if (state === 'killed') await server.kill()
 		await server.dispose()
 		expect(ids()).not.toContain(id)
 	}

@@ -33,6 +33,8 @@ export interface LocalPlan {
 	command(place: Place): readonly string[]
 	/** What ends it for good. Default SIGKILL, for those that leave nothing behind in the system. */
 	readonly lastSignal?: NodeJS.Signals
+	/** Takes back what it leaves behind in the system when it was killed. It does not run any more, and its data folder is still there. */
+	forget?(dataFolder: string): void
 }
 
 export interface LocalServer extends Place {
@@ -50,16 +52,27 @@ export interface LocalServer extends Place {
 }
 
 /** Lays it out in a temporary folder; it does not run yet. */
-export async function localServer({ what, within, prefix, user, fill, command, lastSignal = 'SIGKILL' }: LocalPlan): Promise<LocalServer> {
+export async function localServer({
+	what,
+	within,
+	prefix,
+	user,
+	fill,
+	command,
+	lastSignal = 'SIGKILL',
+	forget,
+}: LocalPlan): Promise<LocalServer> {
 	const folder = await mkdtemp(join(within, prefix))
 	const guard = watchdog(folder)
 	const takeBack = cleanUpAtExit(() => {
 		killAll()
+		forget?.(dataFolder)
 		rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
 	})
 	const dataFolder = join(folder, 'data')
 	const remove = async () => {
 		takeBack()
+		forget?.(dataFolder)
 		await rm(folder, { recursive: true, force: true, maxRetries: 3 })
 		guard?.stdin?.end()
 	}

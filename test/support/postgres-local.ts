@@ -1,4 +1,6 @@
 /** How does a PostgreSQL run as a child of this process? */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { localServer } from './local-server.ts'
@@ -10,6 +12,14 @@ import { type RunAs, reachableTmpdir } from './run-as.ts'
 
 /** SIGINT and SIGQUIT are the postmaster's fast and immediate shutdown (PostgreSQL manual, "Shutting Down the Server"). */
 const stopSignals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
+
+/** A server that was killed leaves its lock file behind, whose seventh line tells key and number of its shared memory (miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY). */
+function forgetSharedMemory(dataFolder: string): void {
+	const file = join(dataFolder, 'postmaster.pid')
+	if (!existsSync(file)) return
+	const number = readFileSync(file, 'utf8').split('\n')[6]?.trim().split(/\s+/)[1]
+	if (number !== undefined) spawnSync('ipcrm', ['-m', number], { stdio: 'ignore' })
+}
 
 /** One whose files are at hand. */
 export interface LocalPostgres extends PostgresBackend {
@@ -36,9 +46,11 @@ export async function localPostgres(
 		},
 		// Killed, it would leave its shared memory behind, of which the system has but so much (SHMMNI, on Linux 4,096 pieces).
 		lastSignal: stopSignals.immediate,
+		forget: forgetSharedMemory,
 		command: ({ dataFolder, port }) => [
 			...[join(bin, 'postgres'), '-D', dataFolder, '-p', String(port)],
-			...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
+			// Dynamic shared memory in the data folder goes with it.
+			...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'dynamic_shared_memory_type=mmap'],
 		],
 	})
 	return {
