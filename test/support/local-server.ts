@@ -31,8 +31,6 @@ export interface LocalPlan {
 	fill(dataFolder: string): Promise<void>
 	/** The program and its arguments. */
 	command(place: Place): readonly string[]
-	/** What ends it for good. Default SIGKILL, for those that leave nothing behind in the system. */
-	readonly lastSignal?: NodeJS.Signals
 	/** Takes back what it leaves behind in the system when it was killed. It does not run any more, and its data folder is still there. */
 	forget?(dataFolder: string): void
 }
@@ -52,16 +50,7 @@ export interface LocalServer extends Place {
 }
 
 /** Lays it out in a temporary folder; it does not run yet. */
-export async function localServer({
-	what,
-	within,
-	prefix,
-	user,
-	fill,
-	command,
-	lastSignal = 'SIGKILL',
-	forget,
-}: LocalPlan): Promise<LocalServer> {
+export async function localServer({ what, within, prefix, user, fill, command, forget }: LocalPlan): Promise<LocalServer> {
 	const folder = await mkdtemp(join(within, prefix))
 	const guard = watchdog(folder)
 	const takeBack = cleanUpAtExit(() => {
@@ -163,7 +152,7 @@ export async function localServer({
 		children,
 		dispose() {
 			disposed ??= (async () => {
-				await end(lastSignal)
+				await end('SIGKILL')
 				await remove()
 			})()
 			return disposed

@@ -13,7 +13,10 @@ import { type RunAs, reachableTmpdir } from './run-as.ts'
 /** SIGINT and SIGQUIT are the postmaster's fast and immediate shutdown (PostgreSQL manual, "Shutting Down the Server"). */
 const stopSignals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
 
-/** A server that was killed leaves its lock file behind, whose seventh line tells key and number of its shared memory (miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY). */
+/**
+ * A server that was killed leaves shared memory behind, of which the system has but so much (SHMMNI, on Linux 4,096 pieces), and its lock file,
+ * whose seventh line tells key and number (miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY).
+ */
 function forgetSharedMemory(dataFolder: string): void {
 	const file = join(dataFolder, 'postmaster.pid')
 	if (!existsSync(file)) return
@@ -44,8 +47,6 @@ export async function localPostgres(
 			const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
 			await appendFile(join(dataFolder, 'postgresql.auto.conf'), lines.join(''))
 		},
-		// Killed, it would leave its shared memory behind, of which the system has but so much (SHMMNI, on Linux 4,096 pieces).
-		lastSignal: stopSignals.immediate,
 		forget: forgetSharedMemory,
 		command: ({ dataFolder, port }) => [
 			...[join(bin, 'postgres'), '-D', dataFolder, '-p', String(port)],
