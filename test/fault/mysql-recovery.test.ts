@@ -52,6 +52,21 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
 	})
 
+	test('a server that does not answer is asked by one connection attempt at a time, however many pools wait', async () => {
+		const scheduler = createScheduler({ probeTimeoutMs: 300 })
+		const pools = [1, 2, 3].map(() => at.wrap({ scheduler }))
+		await Promise.all(pools.map((pool) => pool.query('SELECT 1')))
+		await at.proxy.hangConnections()
+		at.proxy.resetAll()
+		at.proxy.resetCounters()
+		const calls = Array.from({ length: 90 }, (_, i) => first<{ i: number }>((pools[i % 3] as WrappedPool).query(`SELECT ${i} AS i`)))
+		await until(() => at.proxy.attempts >= 3, { what: 'three probes' })
+		expect(at.proxy.maxInFlightAttempts).toBe(1)
+		await at.proxy.accept()
+		expect((await Promise.all(calls)).map(({ i }) => i)).toEqual(Array.from({ length: 90 }, (_, i) => i))
+		expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
+	})
+
 	test('waits end: by the deadline with the endpoint’s last error, by maxWaiting at once, by an abort with its reason', async () => {
 		at.proxy.refuse()
 		const pool = at.wrap({ deadlineMs: 300, maxWaiting: 2 })

@@ -28,6 +28,21 @@ test('1,000 callers on 3 pools wait out an outage with at most one connection at
 	expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
 })
 
+test('a server that does not answer is asked by one connection attempt at a time, however many pools wait', async () => {
+	const scheduler = createScheduler({ probeTimeoutMs: 300 })
+	const pools = [1, 2, 3].map(() => at.wrap({ scheduler }, { max: 10 }))
+	await Promise.all(pools.map((pool) => pool.query('SELECT 1')))
+	await at.proxy.hangConnections()
+	at.proxy.resetAll()
+	at.proxy.resetCounters()
+	const calls = Array.from({ length: 90 }, (_, i) => pools[i % 3]?.query(`SELECT ${i} AS i`).then((result) => result.rows[0].i))
+	await until(() => at.proxy.attempts >= 3, { what: 'three probes' })
+	expect(at.proxy.maxInFlightAttempts).toBe(1)
+	await at.proxy.accept()
+	expect(await Promise.all(calls)).toEqual(Array.from({ length: 90 }, (_, i) => i))
+	expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
+})
+
 test('nobody knocks while nobody waits', async () => {
 	const pool = at.wrap({ deadlineMs: 200 })
 	await pool.query('SELECT 1')
