@@ -44,14 +44,16 @@ export async function localPostgres(
 		user,
 		async fill(dataFolder) {
 			await fill(dataFolder)
-			const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
+			// Dynamic shared memory in the data folder goes with it.
+			const lines = Object.entries({ dynamic_shared_memory_type: 'mmap', ...settings }).map(
+				([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`,
+			)
 			await appendFile(join(dataFolder, 'postgresql.auto.conf'), lines.join(''))
 		},
 		forget: forgetSharedMemory,
 		command: ({ dataFolder, port }) => [
 			...[join(bin, 'postgres'), '-D', dataFolder, '-p', String(port)],
-			// Dynamic shared memory in the data folder goes with it.
-			...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'dynamic_shared_memory_type=mmap'],
+			...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
 		],
 	})
 	return {
