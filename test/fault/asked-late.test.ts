@@ -67,6 +67,21 @@ describe('PostgreSQL', () => {
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, outages: 0, endpoint: { state: 'up' } })
 	})
 
+	test.each(['a statement', 'a transaction'])('%s whose link breaks under the question', async (how) => {
+		const pool = at.wrap({}, { max: 1 })
+		await pool.query('SELECT 1')
+		await readOnly(true)
+		const cut = at.proxy.intercept({
+			from: 'client',
+			match: ({ text }) => text?.includes('pg_is_in_recovery() THEN') === true,
+			action: 'cut before',
+			onHit: () => readOnly(false),
+		})
+		await write(pool, 1, how)
+		expect({ hits: cut.hits, rows: await at.rows() }).toEqual({ hits: 1, rows: 1 })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, outages: 0 })
+	})
+
 	test('who says in the statement itself that it is to be read-only is told, after a single look', async () => {
 		const pool = at.wrap({}, { max: 1 })
 		const statement = 'SET TRANSACTION READ ONLY; INSERT INTO written VALUES (1)'
@@ -97,5 +112,21 @@ describe.each(flavours)('%s', (flavour) => {
 		await Promise.all([late, other])
 		expect(await at.ids()).toEqual([1, 2])
 		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, endpoint: { state: 'up' } })
+	})
+
+	test.each(['a statement', 'a transaction'])('%s whose link breaks under the question (1792)', async (how) => {
+		await at.ask(`SET GLOBAL ${access} = 1`)
+		const pool = at.wrap({}, { connectionLimit: 1 })
+		await pool.query('SELECT 1')
+		const cut = at.proxy.intercept({
+			from: 'client',
+			match: ({ text }) => text?.includes('SHOW GLOBAL VARIABLES WHERE') === true,
+			action: 'cut before',
+			onHit: async () => void (await at.ask(`SET GLOBAL ${access} = 0`)),
+		})
+		const text = 'INSERT INTO written VALUES (1)'
+		await (how === 'a statement' ? pool.query(text) : pool.transaction((tx) => tx.query(text)))
+		expect({ hits: cut.hits, ids: await at.ids() }).toEqual({ hits: 1, ids: [1] })
+		expect(pool.holdfast.stats()).toMatchObject({ inDoubt: 0, outages: 0 })
 	})
 })

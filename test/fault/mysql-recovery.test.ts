@@ -67,6 +67,18 @@ describe.each(flavours)('%s', (flavour) => {
 		expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
 	})
 
+	test('the time limit of an attempt ends with the attempt: nothing is left that could cut the next one', async () => {
+		const scheduler = createScheduler()
+		const pool = at.wrap({ scheduler, attemptTimeoutMs: 60_000 }, { connectionLimit: 1 })
+		for (const sql of ['SELECT 1', 'SELECT nonsense']) {
+			await pool.query(sql).catch(() => {})
+			await pool.execute(sql).catch(() => {})
+			await pool.transaction((tx) => tx.query(sql)).catch(() => {})
+			expect(scheduler.stats().waits).toBe(0)
+		}
+		expect(pool.holdfast.stats().attempts).toBe(6)
+	})
+
 	test('waits end: by the deadline with the endpoint’s last error, by maxWaiting at once, by an abort with its reason', async () => {
 		at.proxy.refuse()
 		const pool = at.wrap({ deadlineMs: 300, maxWaiting: 2 })

@@ -43,6 +43,17 @@ test('a server that does not answer is asked by one connection attempt at a time
 	expect(pools[0]?.holdfast.stats()).toMatchObject({ outages: 1, endpoint: { state: 'up' } })
 })
 
+test('the time limit of an attempt ends with the attempt: nothing is left that could cut the next one', async () => {
+	const scheduler = createScheduler()
+	const pool = at.wrap({ scheduler, attemptTimeoutMs: 60_000 }, { max: 1 })
+	for (const text of ['SELECT 1', 'SELECT nonsense']) {
+		await pool.query(text).catch(() => {})
+		await pool.transaction((tx) => tx.query(text)).catch(() => {})
+		expect(scheduler.stats().waits).toBe(0)
+	}
+	expect(pool.holdfast.stats().attempts).toBe(4)
+})
+
 test('nobody knocks while nobody waits', async () => {
 	const pool = at.wrap({ deadlineMs: 200 })
 	await pool.query('SELECT 1')

@@ -73,7 +73,10 @@ test('the server stays read-only: the write gets its own error at the deadline',
 test('who has asked for read-only is told at once: by the transaction, the session or the role', async () => {
 	const pool = plain()
 	const write = 'INSERT INTO written VALUES (1)'
+	// The one before it on its connection might have written.
+	await pool.transaction(async (tx) => tx.query('SELECT 1'))
 	await expect(pool.transaction(async (tx) => tx.query(write), { readOnly: true })).rejects.toMatchObject({ code: '25006' })
+	expect(pool.holdfast.stats()).toMatchObject({ attempts: 2, retries: noRetries, outages: 0 })
 	const session = plain({}, { options: '-c default_transaction_read_only=on' })
 	await expect(session.query(write)).rejects.toMatchObject({ code: '25006' })
 	await expect(session.transaction(async (tx) => tx.query(write))).rejects.toMatchObject({ code: '25006' })

@@ -4,6 +4,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { Call } from '../../../src/call.ts'
 import { classify } from '../../../src/classify/classify.ts'
 import { DeadlineError, HoldfastError, OverloadError } from '../../../src/errors.ts'
+import { Ending } from '../../../src/outage/ending.ts'
 import { sqlError } from './fake-source.ts'
 import { type Caller, type Stage, stage } from './stage.ts'
 
@@ -119,6 +120,28 @@ test.each(names.filter((name) => name !== 'between two attempts'))('the deadline
 	expect(caller.error).toBeInstanceOf(DeadlineError)
 	expect(getEventListeners(aborting.signal, 'abort')).toHaveLength(0)
 	await settled(set)
+})
+
+test('a wait that is over is forgotten by the pool whose end would have ended it', async () => {
+	const { scheduler, clock } = stage()
+	const ending = new Ending()
+	let kept = 0
+	const { onEnd } = ending
+	ending.onEnd = (react) => {
+		kept += 1
+		const off = onEnd.call(ending, react)
+		return () => {
+			kept -= 1
+			off()
+		}
+	}
+	const aborting = new AbortController()
+	const over = Promise.allSettled([scheduler.wait(50, [], ending), scheduler.wait(500, [aborting.signal], ending)])
+	expect(kept).toBe(2)
+	await clock.advance(100)
+	aborting.abort()
+	await over
+	expect(kept).toBe(0)
 })
 
 test('a wait between two attempts that cannot end before the deadline is not begun', async () => {
